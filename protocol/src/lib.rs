@@ -1,0 +1,36 @@
+//! The words on the pipe between a Lua script and luasocketd.
+//!
+//! Messages, the incremental codec that finds them in a stream of bytes, and the credit windows that
+//! say how many bytes may be on their way. Nothing here does I/O, reads a clock or knows a policy;
+//! `PROTOCOL.md` beside this crate is the specification for other implementations.
+//!
+//! The way in is [`FrameReader`], which cuts a byte stream into frames, then [`Frame::parse`], then
+//! [`Call::parse`] or [`ClientNote::parse`] in the daemon, [`DaemonNote::parse`] or [`decode`] in a
+//! client. The way out is [`encode_request`], [`encode_reply`], [`encode_failure`],
+//! [`encode_note`] and, for bytes, [`data_header`].
+
+mod failure;
+mod frame;
+mod limits;
+mod message;
+mod options;
+mod reader;
+mod scan;
+mod types;
+mod window;
+
+pub use failure::{Code, Failure};
+pub use frame::{
+    DATA_HEADER, Envelope, Frame, FrameError, data_header, decode, encode_failure, encode_note, encode_reply,
+    encode_request,
+};
+pub use limits::{CLIENT_NAME_MAX, HOST_MAX, MAX_DATA, MAX_FRAME, MAX_WINDOW, PORT_MAX, VERSION};
+pub use message::{
+    Accept, Acceptable, Bind, Bound, Broken, Call, Cancel, ClientNote, Close, Connect, DaemonNote, Data,
+    Endpoint, Eof, GetOption, Hello, HelloReply, Listen, LocalName, Open, PeerName, Resolve, Resolved,
+    SetOption, Shutdown, Sync, Timeout, Watch, Window,
+};
+pub use options::{OptionKind, OptionValue, TcpOption};
+pub use reader::FrameReader;
+pub use types::{Address, Direction, Family, Kind, SocketId};
+pub use window::{Overrun, ReceiveWindow, SendWindow};

@@ -1,0 +1,25 @@
+//! The numbers that both ends of the pipe agree on.
+
+/// The protocol version that this crate speaks; the first parameter of `hello`.
+pub const VERSION: u32 = 1;
+
+/// The longest frame in bytes, checked before anything is allocated for it. A ping behind bulk data
+/// on the same pipe waits for one frame at the most, some 100 µs at this size.
+pub const MAX_FRAME: usize = 256 * 1024;
+
+/// The most payload bytes that one `data` notification may carry.
+pub const MAX_DATA: usize = MAX_FRAME - crate::frame::DATA_HEADER;
+
+/// The most credit in bytes that may be outstanding on one socket in one direction; a larger grant
+/// breaks the protocol, so that no sum of grants can overflow.
+pub const MAX_WINDOW: u32 = 64 * 1024 * 1024;
+
+/// The longest host name or address literal in bytes (RFC 1035 allows 255 with its length octets;
+/// a scoped IPv6 literal is shorter).
+pub const HOST_MAX: usize = 255;
+
+/// The longest port number or service name in bytes.
+pub const PORT_MAX: usize = 64;
+
+/// The longest client name in `hello` in bytes; longer ones are cut, they only label log lines.
+pub const CLIENT_NAME_MAX: usize = 64;

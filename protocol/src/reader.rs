@@ -1,0 +1,100 @@
+//! The incremental codec: bytes in as they come, whole frames out.
+
+use std::ops::Range;
+
+use crate::frame::FrameError;
+use crate::limits::MAX_FRAME;
+use crate::scan::Scanner;
+
+/// Collects a byte stream and cuts it into frames.
+///
+/// Call [`FrameReader::space`], read into it, [`FrameReader::filled`], then take frames with
+/// [`FrameReader::next_frame`] until it gives `None`. The buffer never grows beyond what one
+/// `space` and one frame need; after an error the stream is lost and every further call fails.
+#[derive(Debug)]
+pub struct FrameReader {
+    buffer: Vec<u8>,
+    /// What has arrived and was not given out yet.
+    unread: Range<usize>,
+    scanner: Scanner,
+    broken: Option<FrameError>,
+}
+
+impl Default for FrameReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FrameReader {
+    /// An empty reader; it allocates nothing before the first [`FrameReader::space`].
+    pub fn new() -> Self {
+        FrameReader { buffer: Vec::new(), unread: 0..0, scanner: Scanner::new(), broken: None }
+    }
+
+    /// Room for at least `room` more bytes (at most [`MAX_FRAME`]), to be read into.
+    pub fn space(&mut self, room: usize) -> &mut [u8] {
+        let room = room.min(MAX_FRAME);
+        if self.unread.is_empty() {
+            self.unread = 0..0;
+        }
+        if self.buffer.len() - self.unread.end < room && self.unread.start > 0 {
+            self.buffer.copy_within(self.unread.clone(), 0);
+            self.unread = 0..self.unread.len();
+        }
+        if self.buffer.len() - self.unread.end < room {
+            self.buffer.resize(self.unread.end + room, 0);
+        }
+        &mut self.buffer[self.unread.end..]
+    }
+
+    /// Says that the first `length` bytes of [`FrameReader::space`] hold what was read.
+    pub fn filled(&mut self, length: usize) {
+        self.unread.end = (self.unread.end + length).min(self.buffer.len());
+    }
+
+    /// The next whole frame, `None` until more bytes are in.
+    ///
+    /// # Errors
+    /// [`FrameError::TooLarge`] or [`FrameError::Malformed`]; then the connection has to be closed.
+    pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        if let Some(error) = self.broken {
+            return Err(error);
+        }
+        let bytes = &self.buffer[self.unread.clone()];
+        match bytes.first() {
+            None => return Ok(None),
+            // A frame is an array of three or four; anything else is refused at its first byte.
+            Some(0x93 | 0x94) => {}
+            Some(_) => return Err(self.break_with(FrameError::Malformed)),
+        }
+        match self.scanner.advance(bytes) {
+            Ok(None) => Ok(None),
+            Ok(Some(length)) => {
+                self.scanner = Scanner::new();
+                let start = self.unread.start;
+                self.unread.start += length;
+                Ok(Some(&self.buffer[start..start + length]))
+            }
+            Err(error) => Err(self.break_with(error)),
+        }
+    }
+
+    /// How many bytes have arrived of frames that were not given out yet.
+    pub fn buffered(&self) -> usize {
+        self.unread.len()
+    }
+
+    /// Gives the buffer's memory back when nothing is in it.
+    pub fn release(&mut self) {
+        if self.unread.is_empty() {
+            self.unread = 0..0;
+            self.buffer = Vec::new();
+        }
+    }
+
+    fn break_with(&mut self, error: FrameError) -> FrameError {
+        self.broken = Some(error);
+        error
+    }
+}
