@@ -70,7 +70,9 @@ impl Failure {
 
     /// What the operating system answered.
     pub fn os(errno: i32) -> Self {
-        let message = std::io::Error::from_raw_os_error(errno).to_string();
+        let text = std::io::Error::from_raw_os_error(errno).to_string();
+        // The standard library appends the number, which `detail` holds.
+        let message = text.split(" (os error").next().unwrap_or_default().to_owned();
         Failure { code: Code::Os, detail: errno, message }
     }
 }
@@ -78,5 +80,15 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.name(), self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_text_comes_without_its_number() {
+        assert_eq!(Failure::os(111).to_string(), "os: Connection refused");
     }
 }

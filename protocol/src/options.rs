@@ -87,9 +87,6 @@ options! {
     Linger = "linger", Linger, true, true;
     Error = "error", Error, true, false;
     Ipv6V6Only = "ipv6-v6only", Flag, false, true;
-    TcpDeferAccept = "tcp-defer-accept", Number, false, true;
-    TcpFastOpen = "tcp-fastopen", Number, false, true;
-    TcpFastOpenConnect = "tcp-fastopen-connect", Number, false, true;
 }
 
 impl TcpOption {

@@ -87,9 +87,22 @@ impl FrameReader {
 
     /// Gives the buffer's memory back when nothing is in it.
     pub fn release(&mut self) {
-        if self.unread.is_empty() {
-            self.unread = 0..0;
-            self.buffer = Vec::new();
+        drop(self.reclaim());
+    }
+
+    /// Takes the buffer out when nothing is in it, for another reader to use meanwhile.
+    pub fn reclaim(&mut self) -> Option<Vec<u8>> {
+        if !self.unread.is_empty() {
+            return None;
+        }
+        self.unread = 0..0;
+        Some(std::mem::take(&mut self.buffer))
+    }
+
+    /// Lends a buffer to a reader that has none.
+    pub fn lend(&mut self, buffer: Vec<u8>) {
+        if self.buffer.is_empty() {
+            self.buffer = buffer;
         }
     }
 

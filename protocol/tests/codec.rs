@@ -1,6 +1,8 @@
 //! The codec as both ends use it: any split of any byte stream gives the same frames, and every
 //! message survives the way over the pipe.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use luasocketd_protocol::*;
 use proptest::prelude::*;
 

@@ -1,0 +1,150 @@
+//! What can be said on the command line.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use luasocketd::core::policy::Rule;
+
+/// Sockets for Lua scripts that have no network rights of their own.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage. `run` exits as the script did."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a Lua 5.4 script with a private daemon; nothing to configure.
+    Run(RunOptions),
+    /// Run the daemon in the foreground.
+    Serve(ServeOptions),
+    /// Print what to export so that a stock interpreter finds the module.
+    Path(PathOptions),
+    /// Run a script in this process, on the pipe that LUASOCKETD_FD names.
+    #[command(name = "__script", hide = true)]
+    Script(ScriptOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct RunOptions {
+    #[command(flatten)]
+    pub policy: PolicyOptions,
+    #[command(flatten)]
+    pub log: LogOptions,
+    #[command(flatten)]
+    pub script: ScriptOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct ScriptOptions {
+    /// The script, `-` for standard input, and what it finds in `arg` and `...`. Options of this
+    /// command go before the script; what comes after it is the script's.
+    #[arg(value_names = ["SCRIPT", "ARG"], required = true, num_args = 1.., trailing_var_arg = true)]
+    #[arg(allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+impl ScriptOptions {
+    /// The script's file.
+    pub fn path(&self) -> &Path {
+        self.words.first().map_or(Path::new("-"), Path::new)
+    }
+
+    /// The script's arguments.
+    pub fn args(&self) -> &[OsString] {
+        self.words.get(1..).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ServeOptions {
+    /// The path that clients connect to [default: $XDG_RUNTIME_DIR/luasocketd.sock, for root
+    /// /run/luasocketd/luasocketd.sock].
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// How many seconds clients may go on after SIGTERM. A second SIGTERM ends the daemon at once.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    pub drain_timeout: Duration,
+    #[command(flatten)]
+    pub policy: PolicyOptions,
+    #[command(flatten)]
+    pub log: LogOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyOptions {
+    /// Allow what RULE says; without any, everything is refused. RULE is `*` for everything, or
+    /// [connect:|listen:]HOST:PORT, PORT being a number, a range LOW-HIGH or `*`. May be repeated.
+    #[arg(long = "allow", value_name = "RULE")]
+    pub allow: Vec<Rule>,
+}
+
+#[derive(Debug, Args)]
+pub struct LogOptions {
+    /// Say more on standard error: -v, -vv. LUASOCKETD_LOG chooses by module.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Args)]
+pub struct PathOptions {
+    /// The interpreter's version.
+    #[arg(long, value_name = "VERSION", default_value = "5.4")]
+    pub lua: LuaVersion,
+}
+
+/// A Lua that the module is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LuaVersion {
+    #[value(name = "5.1")]
+    Lua51,
+    #[value(name = "5.2")]
+    Lua52,
+    #[value(name = "5.3")]
+    Lua53,
+    #[value(name = "5.4")]
+    Lua54,
+    #[value(name = "5.5")]
+    Lua55,
+    #[value(name = "jit")]
+    Jit,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_scripts_arguments_are_its_own() {
+        let cli = Cli::parse_from(["luasocketd", "run", "--allow", "*", "a.lua", "-v", "--allow", "x"]);
+        let Command::Run(run) = cli.command else { panic!("{cli:?}") };
+        assert_eq!((run.policy.allow.len(), run.log.verbose), (1, 0));
+        assert_eq!(run.script.args(), ["-v", "--allow", "x"]);
+    }
+
+    #[test]
+    fn a_wrong_rule_is_wrong_usage() {
+        let error =
+            Cli::try_parse_from(["luasocketd", "run", "--allow", "example.com", "a.lua"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("has no port"), "{error}");
+    }
+}

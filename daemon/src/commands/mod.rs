@@ -1,0 +1,21 @@
+//! The commands, one file each.
+
+mod path;
+mod run;
+mod script;
+mod serve;
+mod unsafe_lua;
+
+pub use path::path;
+pub use run::run;
+pub use script::script;
+pub use serve::serve;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// Says why the thing asked for failed.
+fn failed(what: impl Display) -> ExitCode {
+    eprintln!("luasocketd: {what}");
+    ExitCode::from(1)
+}

@@ -1,0 +1,325 @@
+//! What goes into the core and what comes out of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use luasocketd_protocol::{
+    Address, Bound, Call, ClientNote, DaemonNote, Direction, Endpoint, Failure, Family, HelloReply,
+    OptionValue, Resolved, SocketId, TcpOption,
+};
+use serde::{Serialize, Serializer};
+
+use super::slots::{ClientId, LookupId};
+
+/// The two addresses of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Its own address.
+    pub local: SocketAddr,
+    /// The peer's address.
+    pub peer: SocketAddr,
+}
+
+/// Something that happened. Results carry Linux' errno.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A client asks.
+    Request {
+        /// Who.
+        client: ClientId,
+        /// The number to answer under.
+        request: u32,
+        /// What.
+        call: Call<'a>,
+    },
+    /// A client tells. Data goes to [`super::Core::admit_data`] instead.
+    Note {
+        /// Who.
+        client: ClientId,
+        /// What.
+        note: ClientNote<'a>,
+    },
+    /// A client's end of its pipe is gone.
+    ClientGone {
+        /// Who.
+        client: ClientId,
+    },
+    /// The resolver has answered [`Action::Lookup`].
+    Resolved {
+        /// Which lookup.
+        lookup: LookupId,
+        /// The addresses in the resolver's order.
+        result: Result<Vec<SocketAddr>, Failure>,
+    },
+    /// [`Action::Open`] is done.
+    Opened {
+        /// Which socket.
+        socket: SocketId,
+        /// Whether it is open.
+        result: Result<(), i32>,
+    },
+    /// [`Action::Bind`] is done.
+    Bound {
+        /// Which socket.
+        socket: SocketId,
+        /// The address it has got.
+        result: Result<SocketAddr, i32>,
+    },
+    /// [`Action::Listen`] is done.
+    Listening {
+        /// Which socket.
+        socket: SocketId,
+        /// Whether it listens.
+        result: Result<(), i32>,
+    },
+    /// An attempt started by [`Action::Dial`] has ended.
+    Dialed {
+        /// Which socket.
+        socket: SocketId,
+        /// Which attempt.
+        attempt: usize,
+        /// The connection's addresses.
+        result: Result<Names, i32>,
+    },
+    /// A connection may wait on a listening socket.
+    Acceptable {
+        /// Which socket.
+        socket: SocketId,
+    },
+    /// [`Action::Accept`] is done.
+    Accepted {
+        /// The listening socket.
+        listener: SocketId,
+        /// The connection's addresses, `None` when no connection waits.
+        result: Result<Option<Names>, i32>,
+    },
+    /// [`Action::Probe`] is done.
+    Probed {
+        /// The listening socket.
+        socket: SocketId,
+        /// Whether a connection waits.
+        waiting: bool,
+    },
+    /// The peer has ended its direction.
+    PeerEnded {
+        /// Which socket.
+        socket: SocketId,
+    },
+    /// The connection has failed.
+    Failed {
+        /// Which socket.
+        socket: SocketId,
+        /// Why.
+        failure: Failure,
+    },
+    /// Only time has passed.
+    Tick,
+    /// The daemon shall end when its clients have, or after `timeout`.
+    Drain {
+        /// How long clients with sockets may go on.
+        timeout: Duration,
+    },
+}
+
+/// Something that the shell has to do, in the order given.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Answer a request.
+    Reply {
+        /// Whose.
+        client: ClientId,
+        /// Which.
+        request: u32,
+        /// With what.
+        reply: Reply,
+    },
+    /// Answer a request with a failure.
+    Fail {
+        /// Whose.
+        client: ClientId,
+        /// Which.
+        request: u32,
+        /// Why it failed.
+        failure: Failure,
+    },
+    /// Tell a client.
+    Notify {
+        /// Whom.
+        client: ClientId,
+        /// What.
+        note: DaemonNote<'static>,
+    },
+    /// Answer a `sync` when everything that is readable now has been pushed.
+    Sync {
+        /// Whose.
+        client: ClientId,
+        /// Which request.
+        request: u32,
+    },
+    /// Answer a question about a socket, or set an option, and answer with what the system says.
+    Ask {
+        /// Whose.
+        client: ClientId,
+        /// Which request.
+        request: u32,
+        /// About which socket.
+        socket: SocketId,
+        /// What.
+        ask: Ask,
+    },
+    /// Close a client's pipe once what is queued for it is written, as far as that needs no wait.
+    Disconnect {
+        /// Whose.
+        client: ClientId,
+        /// For the operator's log; empty for an ordinary end.
+        reason: String,
+    },
+    /// Look a name up.
+    Lookup(Lookup),
+    /// Make the system's socket.
+    Open {
+        /// For which socket.
+        socket: SocketId,
+        /// Of which family.
+        family: Family,
+    },
+    /// Bind, after making the system's socket where there is none.
+    Bind {
+        /// Which socket.
+        socket: SocketId,
+        /// To which address.
+        address: SocketAddr,
+        /// Whether an IPv6 wildcard takes IPv4 too.
+        dual: bool,
+        /// Whether `reuseaddr` is set before.
+        reuse_address: bool,
+    },
+    /// Listen.
+    Listen {
+        /// Which socket.
+        socket: SocketId,
+        /// How many connections may wait.
+        backlog: i32,
+    },
+    /// Start to connect.
+    Dial {
+        /// Which socket.
+        socket: SocketId,
+        /// Which attempt; each one has a system's socket of its own unless `own` is set.
+        attempt: usize,
+        /// Where to.
+        address: SocketAddr,
+        /// Whether to use the socket that was opened before.
+        own: bool,
+    },
+    /// Give up an attempt.
+    HangUp {
+        /// Which socket.
+        socket: SocketId,
+        /// Which attempt.
+        attempt: usize,
+    },
+    /// Take one connection, if one waits.
+    Accept {
+        /// From this listening socket.
+        listener: SocketId,
+        /// To be this socket.
+        socket: SocketId,
+    },
+    /// Look whether a connection waits.
+    Probe {
+        /// On which listening socket.
+        socket: SocketId,
+    },
+    /// Let bytes flow on a connected socket, both ways.
+    Start {
+        /// Which socket.
+        socket: SocketId,
+        /// Who gets the bytes.
+        client: ClientId,
+    },
+    /// More credit came: read on.
+    Resume {
+        /// Which socket.
+        socket: SocketId,
+    },
+    /// End directions of the connection.
+    Shutdown {
+        /// Which socket.
+        socket: SocketId,
+        /// Which directions.
+        direction: Direction,
+    },
+    /// Receive nothing more, and end the connection behind what is queued.
+    Finish {
+        /// Which socket.
+        socket: SocketId,
+    },
+    /// Close the system's socket and forget what is queued on it.
+    Close {
+        /// Which socket.
+        socket: SocketId,
+    },
+}
+
+/// A name to look up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// Which lookup.
+    pub lookup: LookupId,
+    /// The host name or address.
+    pub host: String,
+    /// The port number or service name.
+    pub port: String,
+    /// Which addresses are wanted.
+    pub family: Family,
+}
+
+/// A question about a socket that the system answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Its own address.
+    LocalName,
+    /// The peer's address.
+    PeerName,
+    /// An option.
+    GetOption(TcpOption),
+    /// To set an option.
+    SetOption(TcpOption, OptionValue),
+}
+
+/// The result of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Nothing but success.
+    Nil,
+    /// For `hello`.
+    Hello(HelloReply),
+    /// For `open`.
+    Socket(SocketId),
+    /// For `connect` and `accept`.
+    Endpoint(Endpoint),
+    /// For `bind`.
+    Bound(Bound),
+    /// For `resolve`.
+    Resolved(Resolved),
+    /// For `local-name` and `peer-name`.
+    Address(Address),
+    /// For `get-option`.
+    Value(OptionValue),
+}
+
+impl Serialize for Reply {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Reply::Nil => serializer.serialize_unit(),
+            Reply::Hello(reply) => reply.serialize(serializer),
+            Reply::Socket(reply) => reply.serialize(serializer),
+            Reply::Endpoint(reply) => reply.serialize(serializer),
+            Reply::Bound(reply) => reply.serialize(serializer),
+            Reply::Resolved(reply) => reply.serialize(serializer),
+            Reply::Address(reply) => reply.serialize(serializer),
+            Reply::Value(reply) => reply.serialize(serializer),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What one client may hold: charged before it is held, released by drop.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+
+macro_rules! resources {
+    ($($(#[$doc:meta])* $variant:ident = $field:ident, $what:literal, $default:expr;)+) => {
+        /// Something that a client can hold.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Resource {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Resource {
+            /// Every resource.
+            pub const ALL: &[Resource] = &[$(Resource::$variant),+];
+        }
+
+        impl fmt::Display for Resource {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Resource::$variant => $what),+ })
+            }
+        }
+
+        /// The most that one client may hold of each resource.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[$doc])* pub $field: u64,)+
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Limits { $($field: $default),+ }
+            }
+        }
+
+        impl Limits {
+            /// The limit of one resource.
+            pub fn of(&self, resource: Resource) -> u64 {
+                match resource { $(Resource::$variant => self.$field),+ }
+            }
+        }
+    };
+}
+
+resources! {
+    /// Bytes that the client may make the daemon hold: all credit granted to it, used or not.
+    Bytes = bytes, "bytes held", 256 * 1024 * 1024;
+    /// Sockets, those that still deliver accepted bytes after their close included.
+    Sockets = sockets, "sockets", 16_384;
+    /// Requests that are not answered yet.
+    Calls = calls, "calls under way", 16_384;
+    /// Name lookups, abandoned ones included until the resolver lets go of them.
+    Lookups = lookups, "name lookups under way", 64;
+}
+
+/// A charge that did not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverLimit {
+    /// What there is not enough of.
+    pub resource: Resource,
+    /// How much of it the client may hold.
+    pub limit: u64,
+}
+
+impl fmt::Display for OverLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the limit of {} {} is reached", self.limit, self.resource)
+    }
+}
+
+/// One client's account.
+#[derive(Clone, Debug)]
+pub struct Budget(Rc<Ledger>);
+
+#[derive(Debug)]
+struct Ledger {
+    limits: Limits,
+    used: [Cell<u64>; Resource::ALL.len()],
+}
+
+impl Budget {
+    /// An account with nothing charged.
+    pub fn new(limits: Limits) -> Self {
+        Budget(Rc::new(Ledger { limits, used: Default::default() }))
+    }
+
+    /// Charges `amount`, until the charge is dropped.
+    ///
+    /// # Errors
+    /// [`OverLimit`] when the limit would be passed; then nothing is charged.
+    pub fn charge(&self, resource: Resource, amount: u64) -> Result<Charge, OverLimit> {
+        let mut charge = Charge { budget: self.clone(), resource, amount: 0 };
+        charge.resize(amount)?;
+        Ok(charge)
+    }
+
+    /// How much of a resource is charged.
+    pub fn used(&self, resource: Resource) -> u64 {
+        self.0.used[resource as usize].get()
+    }
+
+    /// How much of a resource can still be charged.
+    pub fn free(&self, resource: Resource) -> u64 {
+        self.0.limits.of(resource).saturating_sub(self.used(resource))
+    }
+}
+
+/// Something that a client holds; dropping it releases it.
+#[derive(Debug)]
+pub struct Charge {
+    budget: Budget,
+    resource: Resource,
+    amount: u64,
+}
+
+impl Charge {
+    /// Changes the amount.
+    ///
+    /// # Errors
+    /// [`OverLimit`] when the limit would be passed; then the charge stays as it was.
+    pub fn resize(&mut self, amount: u64) -> Result<(), OverLimit> {
+        let ledger = &self.budget.0;
+        let (used, limit) = (&ledger.used[self.resource as usize], ledger.limits.of(self.resource));
+        let others = used.get() - self.amount;
+        let sum = others.checked_add(amount).filter(|&sum| sum <= limit || amount <= self.amount);
+        used.set(sum.ok_or(OverLimit { resource: self.resource, limit })?);
+        self.amount = amount;
+        Ok(())
+    }
+
+    /// The most that the charge could be resized to.
+    pub fn room(&self) -> u64 {
+        self.budget.free(self.resource) + self.amount
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let used = &self.budget.0.used[self.resource as usize];
+        used.set(used.get() - self.amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charge_is_released_by_drop() {
+        let budget = Budget::new(Limits { sockets: 2, ..Limits::default() });
+        let first = budget.charge(Resource::Sockets, 2).unwrap();
+        let over = budget.charge(Resource::Sockets, 1).unwrap_err();
+        assert_eq!(over.to_string(), "the limit of 2 sockets is reached");
+        drop(first);
+        assert_eq!((budget.used(Resource::Sockets), budget.free(Resource::Sockets)), (0, 2));
+    }
+
+    #[test]
+    fn a_charge_that_cannot_grow_stays_as_it_was() {
+        let budget = Budget::new(Limits { bytes: 10, ..Limits::default() });
+        let mut charge = budget.charge(Resource::Bytes, 6).unwrap();
+        assert!(charge.resize(11).is_err() && charge.resize(u64::MAX).is_err());
+        assert_eq!((charge.room(), budget.used(Resource::Bytes)), (10, 6));
+        charge.resize(10).unwrap();
+        charge.resize(1).unwrap();
+        assert_eq!(budget.free(Resource::Bytes), 9);
+    }
+}

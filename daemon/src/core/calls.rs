@@ -1,0 +1,126 @@
+//! Requests that wait: how they begin, how they end, and what is left when they end early.
+
+use std::time::{Duration, Instant};
+
+use luasocketd_protocol::{Code, Failure};
+
+use super::action::{Action, Lookup, Reply};
+use super::budget::{Charge, OverLimit, Resource};
+use super::client::{PendingCall, Subject};
+use super::machine::Core;
+use super::slots::{ClientId, LookupId};
+use super::socket::State;
+use super::timers::Timer;
+
+/// A lookup that the resolver has not answered. It stays charged after its request has ended, as the
+/// resolver cannot be stopped.
+#[derive(Debug)]
+pub(crate) struct PendingLookup {
+    pub(crate) purpose: Purpose,
+    pub(crate) _charge: Charge,
+}
+
+/// What a lookup is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The client's `resolve`.
+    Answer(ClientId, u32),
+    /// A socket that waits to be connected or bound.
+    Socket(luasocketd_protocol::SocketId),
+}
+
+/// A time limit on the pipe is at most this long; what is longer is no limit in practice (a century),
+/// and `Instant` cannot hold every number of milliseconds.
+const TIMEOUT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+impl Core {
+    /// Keeps a request that cannot be answered at once.
+    pub(crate) fn begin_call(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        subject: Subject,
+        timeout_ms: Option<u64>,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let Some(entry) = self.clients.get_mut(client) else { return Ok(()) };
+        let charge = entry.budget.charge(Resource::Calls, 1).map_err(over_limit)?;
+        let deadline = timeout_ms.map(|ms| now + Duration::from_millis(ms).min(TIMEOUT_MAX));
+        entry.calls.insert(request, PendingCall { deadline, subject, _charge: charge });
+        if let Some(deadline) = deadline {
+            self.timers.set(deadline, Timer::Call(client, request));
+        }
+        Ok(())
+    }
+
+    /// Lets a request go that is being answered.
+    fn end_call(&mut self, client: ClientId, request: u32) {
+        let call = self.clients.get_mut(client).and_then(|client| client.calls.remove(&request));
+        if let Some(deadline) = call.and_then(|call| call.deadline) {
+            self.timers.cancel(deadline, Timer::Call(client, request));
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) fn reply(&mut self, client: ClientId, request: u32, reply: Reply) {
+        self.end_call(client, request);
+        self.act(Action::Reply { client, request, reply });
+    }
+
+    /// Answers a request with a failure.
+    pub(crate) fn fail(&mut self, client: ClientId, request: u32, failure: Failure) {
+        self.end_call(client, request);
+        self.act(Action::Fail { client, request, failure });
+    }
+
+    /// Asks the resolver.
+    pub(crate) fn begin_lookup(
+        &mut self,
+        client: ClientId,
+        purpose: Purpose,
+        lookup: impl FnOnce(LookupId) -> Lookup,
+    ) -> Result<LookupId, Failure> {
+        let gone = || Failure::new(Code::Closed, "the client has gone");
+        let budget = &self.clients.get(client).ok_or_else(gone)?.budget;
+        let charge = budget.charge(Resource::Lookups, 1).map_err(over_limit)?;
+        let id = self.lookups.insert(PendingLookup { purpose, _charge: charge });
+        let id = id.ok_or_else(|| Failure::new(Code::Limit, "no lookup slots"))?;
+        self.act(Action::Lookup(lookup(id)));
+        Ok(id)
+    }
+
+    /// Ends a request because its time is over.
+    pub(crate) fn on_call_timeout(&mut self, client: ClientId, request: u32) {
+        self.abandon_call(client, request, Failure::new(Code::Timeout, "the call's time limit passed"));
+    }
+
+    /// Ends a request because its client wants so.
+    pub(crate) fn on_cancel(&mut self, client: ClientId, request: u32) {
+        self.abandon_call(client, request, cancelled());
+    }
+
+    /// Fails a request that waits, and undoes what it had begun.
+    fn abandon_call(&mut self, client: ClientId, request: u32, failure: Failure) {
+        let Some(call) = self.clients.get(client).and_then(|client| client.calls.get(&request)) else {
+            return;
+        };
+        match call.subject {
+            Subject::Lookup(_) => self.fail(client, request, failure),
+            Subject::Socket(socket) => match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {
+                Some(State::Listening { accepts, .. }) => {
+                    accepts.retain(|accept| accept.request != request);
+                    self.fail(client, request, failure);
+                }
+                _ => self.fail_socket_call(socket, failure),
+            },
+        }
+    }
+}
+
+pub(crate) fn over_limit(over: OverLimit) -> Failure {
+    Failure::new(Code::Limit, format!("{over}; close some, or ask the operator for more"))
+}
+
+pub(crate) fn cancelled() -> Failure {
+    Failure::new(Code::Cancelled, "cancelled by the client")
+}

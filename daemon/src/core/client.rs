@@ -1,0 +1,101 @@
+//! One pipe and what its script has going on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::time::Instant;
+
+use luasocketd_protocol::{CLIENT_NAME_MAX, Hello, SocketId};
+
+use super::budget::{Budget, Charge};
+use super::slots::LookupId;
+
+/// Who is at the other end of a pipe, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The process that connected.
+    pub pid: i32,
+}
+
+impl fmt::Display for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid {} uid {} gid {}", self.pid, self.uid, self.gid)
+    }
+}
+
+/// What the core knows of a client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) credentials: Credentials,
+    pub(crate) phase: Phase,
+    pub(crate) budget: Budget,
+    /// What the shell may buffer on its pipe.
+    pub(crate) _pipe: Charge,
+    /// Its sockets, those not counted that only deliver what was accepted before their close.
+    pub(crate) sockets: BTreeSet<SocketId>,
+    /// Its unanswered requests, by their number.
+    pub(crate) calls: HashMap<u32, PendingCall>,
+}
+
+/// How far a client has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It has to say hello by then.
+    Greeting(Instant),
+    /// It has been told why it may not stay.
+    Refused,
+    /// It may ask for anything.
+    Welcome {
+        /// What it calls itself.
+        name: String,
+        /// Its Lua version.
+        lua: String,
+    },
+}
+
+impl Phase {
+    /// What a hello makes of a client: labels for people, so they are cut and made printable.
+    pub(crate) fn welcome(hello: &Hello<'_>) -> Self {
+        Phase::Welcome { name: printable(hello.client), lua: printable(hello.lua) }
+    }
+}
+
+fn printable(text: &str) -> String {
+    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    text.chars().take(CLIENT_NAME_MAX).map(printable).collect()
+}
+
+/// A request that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct PendingCall {
+    /// When it fails with `timeout`.
+    pub(crate) deadline: Option<Instant>,
+    /// What it waits for.
+    pub(crate) subject: Subject,
+    /// Its place among the calls under way.
+    pub(crate) _charge: Charge,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// A socket to be connected or bound, or a listening one to give a connection.
+    Socket(SocketId),
+    /// The resolver.
+    Lookup(LookupId),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_a_log_line() {
+        let hello = Hello { version: 1, client: "a\n\u{1b}[31m\u{202e}b", lua: &"x".repeat(1000) };
+        let Phase::Welcome { name, lua } = Phase::welcome(&hello) else { panic!() };
+        assert_eq!((name.as_str(), lua.len()), ("a??[31m?b", CLIENT_NAME_MAX));
+    }
+}

@@ -1,0 +1,280 @@
+//! From `connect` to the first byte: name, policy, attempts, connection.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use luasocketd_protocol::{Code, Connect, Endpoint, Failure, Family, MAX_WINDOW, SocketId};
+
+use super::action::{Action, Lookup, Names, Reply};
+use super::calls::{Purpose, over_limit};
+use super::client::Subject;
+use super::dial::{Dial, Next};
+use super::flow::Flow;
+use super::machine::{Core, shutting_down};
+use super::policy::Verdict;
+use super::requests::{bad_argument, check_name, denied, errno};
+use super::slots::ClientId;
+use super::socket::{ConnectPlan, Plan, State};
+use super::timers::Timer;
+
+/// The resolver's number for a name without an address (`netdb.h` of glibc and musl).
+const EAI_NODATA: i32 = -5;
+
+impl Core {
+    pub(crate) fn on_connect(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        connect: Connect<'_>,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        check_name(connect.host, connect.port)?;
+        check_window(connect.window)?;
+        if self.draining.is_some() {
+            return Err(shutting_down());
+        }
+        let own = connect.socket.map(|socket| self.idle_for_connect(client, socket)).transpose()?;
+        let family = own.as_ref().map_or(connect.family, |(family, _)| *family);
+        let host = peer_host(connect.host, family);
+        self.judge_name(host)?;
+        let plan = ConnectPlan { host: host.to_owned(), window: connect.window, own };
+        let socket = match connect.socket {
+            Some(socket) => {
+                self.begin_call(client, request, Subject::Socket(socket), connect.timeout_ms, now)?;
+                socket
+            }
+            None => {
+                let state = State::Idle { family, bound: None };
+                let socket = self.new_socket(client, state)?;
+                self.begin_socket_call(client, request, socket, connect.timeout_ms, now)?;
+                socket
+            }
+        };
+        match literal(host, connect.port, family) {
+            Some(address) => self.dial(socket, request, plan, &[address], now),
+            None => {
+                self.resolve_for(socket, request, host, connect.port, family, Plan::Connect(plan));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a socket that was made before has to be to be connected.
+    fn idle_for_connect(
+        &mut self,
+        client: ClientId,
+        socket: SocketId,
+    ) -> Result<(Family, Option<(String, SocketAddr)>), Failure> {
+        match &self.own(client, socket)?.state {
+            State::Idle { family, bound } => Ok((*family, bound.clone())),
+            State::Connected(_) | State::Listening { .. } | State::Starting { .. } => {
+                Err(Failure::os(errno::EISCONN))
+            }
+            _ => Err(Failure::os(errno::EALREADY)),
+        }
+    }
+
+    /// Asks the resolver for a socket's sake; fails the socket's call if it cannot be asked.
+    pub(crate) fn resolve_for(
+        &mut self,
+        socket: SocketId,
+        request: u32,
+        host: &str,
+        port: &str,
+        family: Family,
+        plan: Plan,
+    ) {
+        let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
+        let question = |lookup| Lookup { lookup, host: host.to_owned(), port: port.to_owned(), family };
+        let lookup = self.begin_lookup(client, Purpose::Socket(socket), question);
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        match lookup {
+            Ok(lookup) => entry.state = State::Resolving { request, lookup, plan },
+            Err(failure) => {
+                // The plan knows what the socket goes back to.
+                let lookup = super::slots::Key::from_parts(0, 0);
+                entry.state = State::Resolving { request, lookup, plan };
+                self.fail_socket_call(socket, failure);
+            }
+        }
+    }
+
+    pub(crate) fn on_socket_resolved(
+        &mut self,
+        socket: SocketId,
+        answered: super::slots::LookupId,
+        result: Result<Vec<SocketAddr>, Failure>,
+        now: Instant,
+    ) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        match &entry.state {
+            State::Resolving { lookup, .. } if *lookup == answered => {}
+            _ => return,
+        }
+        let addresses = match result {
+            Ok(addresses) if addresses.is_empty() => {
+                let (code, message) = (Code::Resolve, "the name has no address".to_owned());
+                return self.fail_socket_call(socket, Failure { code, detail: EAI_NODATA, message });
+            }
+            Ok(addresses) => addresses,
+            Err(failure) => return self.fail_socket_call(socket, failure),
+        };
+        let placeholder = State::Reserved;
+        match std::mem::replace(&mut entry.state, placeholder) {
+            State::Resolving { request, plan: Plan::Connect(plan), .. } => {
+                self.dial(socket, request, plan, &addresses, now);
+            }
+            State::Resolving { request, plan: Plan::Bind(plan), .. } => {
+                self.bind_to(socket, request, plan, addresses.into());
+            }
+            other => entry.state = other,
+        }
+    }
+
+    /// Starts on those addresses that the policy allows.
+    fn dial(
+        &mut self,
+        socket: SocketId,
+        request: u32,
+        connect: ConnectPlan,
+        addresses: &[SocketAddr],
+        now: Instant,
+    ) {
+        let policy = &self.config.policy;
+        let allows =
+            |address: &&SocketAddr| policy.decide_connect(&connect.host, **address) == Verdict::Allow;
+        let allowed: Vec<SocketAddr> = addresses.iter().filter(allows).copied().collect();
+        let refusal = format!("no rule allows connecting to {}", connect.host.escape_default());
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let dial = Dial::new(&allowed, connect.own.is_none());
+        entry.state = State::Dialing { request, connect, dial, next_attempt: None };
+        if allowed.is_empty() {
+            return self.fail_socket_call(socket, denied(refusal));
+        }
+        self.start_attempt(socket, false, now);
+    }
+
+    /// Starts the next attempt of a connect, if it is its turn.
+    fn start_attempt(&mut self, socket: SocketId, delay_over: bool, now: Instant) {
+        let Some(State::Dialing { connect, dial, next_attempt, .. }) =
+            self.sockets.get_mut(socket).map(|socket| &mut socket.state)
+        else {
+            return;
+        };
+        let Some((attempt, address)) = dial.start(delay_over) else { return };
+        let own = connect.own.is_some();
+        let (before, after) = (*next_attempt, dial.next_start(now));
+        *next_attempt = after;
+        if let Some(at) = before {
+            self.timers.cancel(at, Timer::Dial(socket));
+        }
+        if let Some(at) = after {
+            self.timers.set(at, Timer::Dial(socket));
+        }
+        self.act(Action::Dial { socket, attempt, address, own });
+    }
+
+    pub(crate) fn on_dial_delay(&mut self, socket: SocketId, now: Instant) {
+        self.start_attempt(socket, true, now);
+    }
+
+    pub(crate) fn on_dialed(
+        &mut self,
+        socket: SocketId,
+        attempt: usize,
+        result: Result<Names, i32>,
+        now: Instant,
+    ) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let State::Dialing { dial, .. } = &mut entry.state else { return };
+        if !dial.is_running(attempt) {
+            return;
+        }
+        match result {
+            Ok(names) => self.connected(socket, attempt, names),
+            Err(errno) => match dial.on_failed(attempt, errno) {
+                Next::GiveUp(errno) => self.fail_socket_call(socket, Failure::os(errno)),
+                Next::Wait => self.start_attempt(socket, false, now),
+            },
+        }
+    }
+
+    /// Makes a connected socket of the attempt that has won.
+    fn connected(&mut self, socket: SocketId, winner: usize, names: Names) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let (client, State::Dialing { request, connect, dial, .. }) = (entry.client, &entry.state) else {
+            return;
+        };
+        let (request, window) = (*request, connect.window);
+        let losers: Vec<usize> = dial.running().iter().copied().filter(|&other| other != winner).collect();
+        for attempt in losers {
+            self.act(Action::HangUp { socket, attempt });
+        }
+        self.cancel_dial_timer(socket);
+        self.establish(client, request, socket, window, names);
+    }
+
+    /// Lets bytes flow on a socket, and answers the request that it was made for.
+    pub(crate) fn establish(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        socket: SocketId,
+        window: u32,
+        names: Names,
+    ) {
+        let Some(budget) = self.clients.get(client).map(|client| client.budget.clone()) else {
+            return self.forget_socket(socket);
+        };
+        let flow = match Flow::new(window, &budget) {
+            Ok(flow) => flow,
+            Err(over) => {
+                self.forget_socket(socket);
+                return self.fail(client, request, over_limit(over));
+            }
+        };
+        let endpoint = Endpoint {
+            socket,
+            window: flow.first_window(),
+            local: names.local.into(),
+            peer: names.peer.into(),
+        };
+        if let Some(entry) = self.sockets.get_mut(socket) {
+            entry.state = State::Connected(flow);
+        }
+        self.reply(client, request, Reply::Endpoint(endpoint));
+        self.act(Action::Start { socket, client });
+    }
+
+    pub(crate) fn cancel_dial_timer(&mut self, socket: SocketId) {
+        if let Some(State::Dialing { next_attempt: Some(at), .. }) =
+            self.sockets.get(socket).map(|socket| &socket.state)
+        {
+            self.timers.cancel(*at, Timer::Dial(socket));
+        }
+    }
+}
+
+/// The address that needs no resolver, when host and port are spelt in the ordinary way.
+pub(crate) fn literal(host: &str, port: &str, family: Family) -> Option<SocketAddr> {
+    let ip: IpAddr = host.parse().ok()?;
+    let fits = matches!(family, Family::Unspec | Family::Dual) || Family::of(ip) == family;
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    (fits && is_number).then(|| port.parse().ok().map(|port| SocketAddr::new(ip, port)))?
+}
+
+/// `"*"` as a peer is this machine, as glibc has it.
+fn peer_host(host: &str, family: Family) -> &str {
+    match (host, family) {
+        ("*", Family::Inet6) => "::1",
+        ("*", _) => "127.0.0.1",
+        (host, _) => host,
+    }
+}
+
+pub(crate) fn check_window(window: u32) -> Result<(), Failure> {
+    if window > MAX_WINDOW {
+        return Err(bad_argument(format!("a window is at most {MAX_WINDOW} bytes")));
+    }
+    Ok(())
+}

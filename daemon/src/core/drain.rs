@@ -1,0 +1,204 @@
+//! Ends: of a direction, of a connection, of a socket, of a client, of the daemon.
+
+use std::time::{Duration, Instant};
+
+use luasocketd_protocol::{Broken, DaemonNote, Eof, Failure, Shutdown, SocketId};
+
+use super::action::{Action, Reply};
+use super::calls::cancelled;
+use super::client::{Client, Phase};
+use super::machine::Core;
+use super::requests::errno;
+use super::slots::ClientId;
+use super::socket::{Plan, Socket, State};
+use super::timers::Timer;
+
+impl Core {
+    pub(crate) fn on_shutdown(
+        &mut self,
+        client: ClientId,
+        shutdown: Shutdown,
+    ) -> Result<Option<Reply>, Failure> {
+        let Shutdown { socket, direction } = shutdown;
+        match &mut self.own(client, socket)?.state {
+            State::Connected(flow) if flow.failed => return Ok(Some(Reply::Nil)),
+            State::Connected(flow) => flow.send_ended |= direction.ends_send(),
+            _ => return Err(Failure::os(errno::ENOTCONN)),
+        }
+        // The shell ends the direction behind what is queued on it.
+        self.act(Action::Shutdown { socket, direction });
+        Ok(Some(Reply::Nil))
+    }
+
+    pub(crate) fn on_peer_ended(&mut self, socket: SocketId) {
+        if let Some((client, State::Connected(_))) =
+            self.sockets.get(socket).map(|socket| (socket.client, &socket.state))
+        {
+            self.notify(client, DaemonNote::Eof(Eof { socket }));
+        }
+    }
+
+    pub(crate) fn on_failed(&mut self, socket: SocketId, failure: Failure) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
+        match &mut entry.state {
+            State::Connected(flow) => {
+                flow.failed = true;
+                flow.discard();
+                self.notify(client, DaemonNote::Broken(Broken { socket, failure }));
+            }
+            State::Closing { .. } => self.forget_socket(socket),
+            _ => {}
+        }
+    }
+
+    /// Takes a socket from its client; it goes on delivering what was accepted.
+    pub(crate) fn on_close(&mut self, client: ClientId, id: SocketId, now: Instant) {
+        if self.own(client, id).is_err() {
+            return;
+        }
+        self.cancel_socket_calls(id);
+        let until = now + self.config.timeouts.linger;
+        let Some(entry) = self.sockets.get_mut(id) else { return };
+        if !matches!(&entry.state, State::Connected(flow) if flow.held() > 0 && !flow.failed) {
+            return self.forget_socket(id);
+        }
+        if let State::Connected(flow) = std::mem::replace(&mut entry.state, State::Reserved) {
+            entry.state = State::Closing { flow, until };
+            self.timers.set(until, Timer::Linger(id));
+            self.act(Action::Finish { socket: id });
+        }
+        if let Some(client) = self.clients.get_mut(client) {
+            client.sockets.remove(&id);
+        }
+    }
+
+    pub(crate) fn on_linger_over(&mut self, socket: SocketId) {
+        if let Some(State::Closing { .. }) = self.sockets.get(socket).map(|socket| &socket.state) {
+            self.forget_socket(socket);
+        }
+    }
+
+    /// Answers every request that waits for the socket: it is being closed.
+    fn cancel_socket_calls(&mut self, socket: SocketId) {
+        let Some(Socket { client, state, .. }) = self.sockets.get_mut(socket) else { return };
+        let client = *client;
+        let requests: Vec<u32> = match state {
+            State::Listening { accepts, .. } => accepts.drain(..).map(|accept| accept.request).collect(),
+            State::Opening { request, .. }
+            | State::Resolving { request, .. }
+            | State::Binding { request, .. }
+            | State::Dialing { request, .. }
+            | State::Starting { request, .. } => vec![*request],
+            State::Idle { .. } | State::Reserved | State::Connected(_) | State::Closing { .. } => vec![],
+        };
+        for request in requests {
+            self.fail(client, request, cancelled());
+        }
+    }
+
+    /// Fails the one request that a socket is busy with; the socket goes back to what it was before,
+    /// or is forgotten if it was made for that request.
+    pub(crate) fn fail_socket_call(&mut self, id: SocketId, failure: Failure) {
+        self.hang_up(id);
+        let Some(entry) = self.sockets.get_mut(id) else { return };
+        let client = entry.client;
+        let (request, before) = match &mut entry.state {
+            State::Opening { request, .. } => (*request, None),
+            State::Resolving { request, plan: Plan::Connect(connect), .. }
+            | State::Dialing { request, connect, .. } => (*request, connect.own.take()),
+            State::Resolving { request, plan: Plan::Bind(bind), .. }
+            | State::Binding { request, bind, .. } => (*request, bind.own.map(|family| (family, None))),
+            State::Starting { request, family, bound } => (*request, Some((*family, bound.take()))),
+            State::Idle { .. }
+            | State::Listening { .. }
+            | State::Reserved
+            | State::Connected(_)
+            | State::Closing { .. } => return,
+        };
+        match before {
+            Some((family, bound)) => entry.state = State::Idle { family, bound },
+            None => self.forget_socket(id),
+        }
+        self.fail(client, request, failure);
+    }
+
+    /// Gives up the attempts of a connect.
+    fn hang_up(&mut self, socket: SocketId) {
+        self.cancel_dial_timer(socket);
+        let Some(State::Dialing { dial, .. }) = self.sockets.get(socket).map(|socket| &socket.state) else {
+            return;
+        };
+        for attempt in dial.running().to_vec() {
+            self.act(Action::HangUp { socket, attempt });
+        }
+    }
+
+    /// Removes a socket and all that is charged for it.
+    pub(crate) fn forget_socket(&mut self, id: SocketId) {
+        self.hang_up(id);
+        let Some(socket) = self.sockets.remove(id) else { return };
+        if let State::Closing { until, .. } = socket.state {
+            self.timers.cancel(until, Timer::Linger(id));
+        }
+        if let State::Listening { taking: Some(reserved), .. } = socket.state {
+            self.forget_socket(reserved);
+        }
+        if let Some(client) = self.clients.get_mut(socket.client) {
+            client.sockets.remove(&id);
+        }
+        self.act(Action::Close { socket: id });
+    }
+
+    pub(crate) fn on_client_gone(&mut self, id: ClientId, now: Instant) {
+        let Some(client) = self.clients.get(id) else { return };
+        if let Phase::Greeting(deadline) = client.phase {
+            self.timers.cancel(deadline, Timer::Hello(id));
+        }
+        for socket in client.sockets.clone() {
+            self.on_close(id, socket, now);
+        }
+        if let Some(client) = self.clients.remove(id) {
+            for (request, call) in client.calls {
+                if let Some(deadline) = call.deadline {
+                    self.timers.cancel(deadline, Timer::Call(id, request));
+                }
+            }
+        }
+    }
+
+    /// Starts nothing new from here on.
+    pub(crate) fn on_drain(&mut self, timeout: Duration, now: Instant) {
+        if self.draining.is_some() {
+            return;
+        }
+        let until = now + timeout;
+        self.draining = Some(until);
+        self.timers.set(until, Timer::Drain);
+    }
+
+    /// Lets clients go that have nothing under way; they find the next daemon when they need one.
+    pub(crate) fn release_idle_clients(&mut self) {
+        let is_idle = |client: &Client| client.sockets.is_empty() && client.calls.is_empty();
+        let idle: Vec<ClientId> =
+            self.clients.iter().filter(|(_, client)| is_idle(client)).map(|(id, _)| id).collect();
+        for client in idle {
+            self.disconnect(client, "");
+        }
+    }
+
+    pub(crate) fn on_drain_over(&mut self) {
+        let clients: Vec<ClientId> = self.clients.iter().map(|(id, _)| id).collect();
+        for client in clients {
+            self.disconnect(client, "the daemon is ending");
+        }
+    }
+
+    /// Whether a draining daemon has nothing left to do by `now`.
+    pub fn is_drained(&self, now: Instant) -> bool {
+        self.draining.is_some_and(|until| {
+            let (clients, sockets) = self.census();
+            (clients == 0 && sockets == 0) || now >= until
+        })
+    }
+}

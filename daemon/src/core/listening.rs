@@ -1,0 +1,190 @@
+//! Listening sockets: a connection is taken from the kernel only for a request that asks for it.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
+
+use luasocketd_protocol::{Accept, Acceptable, DaemonNote, Failure, Family, Listen, SocketId};
+
+use super::action::{Action, Names, Reply};
+use super::client::Subject;
+use super::connecting::check_window;
+use super::machine::Core;
+use super::policy::Verdict;
+use super::requests::{denied, errno};
+use super::slots::ClientId;
+use super::socket::{AcceptPlan, State};
+
+impl Core {
+    pub(crate) fn on_listen(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        listen: Listen,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        let Listen { socket, backlog } = listen;
+        let (family, bound) = match &self.own(client, socket)?.state {
+            // A new backlog for a socket that listens already: no state waits for the system's word,
+            // which never refuses it.
+            State::Listening { .. } => {
+                self.act(Action::Listen { socket, backlog });
+                return Ok(Some(Reply::Nil));
+            }
+            State::Idle { family, bound } => (*family, bound.clone()),
+            _ => return Err(Failure::os(errno::EINVAL)),
+        };
+        let (host, local) = bound.clone().unwrap_or_else(|| ("*".to_owned(), unspecified(family)));
+        if self.config.policy.decide_listen(&host, local) == Verdict::Deny {
+            return Err(denied(format!("no rule allows listening on {local}")));
+        }
+        self.begin_call(client, request, Subject::Socket(socket), None, now)?;
+        self.own(client, socket)?.state = State::Starting { request, family, bound };
+        self.act(Action::Listen { socket, backlog });
+        Ok(None)
+    }
+
+    pub(crate) fn on_listening(&mut self, socket: SocketId, result: Result<(), i32>) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
+        let State::Starting { request, .. } = entry.state else { return };
+        match result {
+            Ok(()) => {
+                entry.state = State::Listening { accepts: Default::default(), taking: None, watched: false };
+                self.reply(client, request, Reply::Nil);
+            }
+            Err(errno) => self.fail_socket_call(socket, Failure::os(errno)),
+        }
+    }
+
+    pub(crate) fn on_accept(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        accept: Accept,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        check_window(accept.window)?;
+        let listener = accept.socket;
+        if !matches!(self.own(client, listener)?.state, State::Listening { .. }) {
+            return Err(Failure::os(errno::EINVAL));
+        }
+        let at_once = accept.timeout_ms == Some(0);
+        // A call that waits for nothing needs no timer: the system answers it now.
+        let timeout_ms = accept.timeout_ms.filter(|_| !at_once);
+        self.begin_call(client, request, Subject::Socket(listener), timeout_ms, now)?;
+        if let State::Listening { accepts, .. } = &mut self.own(client, listener)?.state {
+            accepts.push_back(AcceptPlan { request, window: accept.window, at_once });
+        }
+        self.take_connection(listener);
+        Ok(None)
+    }
+
+    /// Asks the system for a connection if a request waits for one.
+    fn take_connection(&mut self, listener: SocketId) {
+        let Some(entry) = self.sockets.get(listener) else { return };
+        let client = entry.client;
+        let State::Listening { accepts, taking: None, .. } = &entry.state else { return };
+        let Some(request) = accepts.front().map(|accept| accept.request) else { return };
+        match self.new_socket(client, State::Reserved) {
+            Ok(socket) => {
+                if let Some(State::Listening { taking, .. }) =
+                    self.sockets.get_mut(listener).map(|entry| &mut entry.state)
+                {
+                    *taking = Some(socket);
+                }
+                self.act(Action::Accept { listener, socket });
+            }
+            Err(failure) => {
+                self.drop_accept(listener);
+                self.fail(client, request, failure);
+            }
+        }
+    }
+
+    pub(crate) fn on_accepted(&mut self, listener: SocketId, result: Result<Option<Names>, i32>) {
+        let Some(entry) = self.sockets.get_mut(listener) else { return };
+        let client = entry.client;
+        let State::Listening { accepts, taking, .. } = &mut entry.state else { return };
+        let (Some(socket), Some(accept)) = (taking.take(), accepts.front().copied()) else { return };
+        match result {
+            Ok(Some(names)) => {
+                self.drop_accept(listener);
+                self.establish(client, accept.request, socket, accept.window, names);
+                self.take_connection(listener);
+            }
+            Ok(None) => {
+                self.forget_socket(socket);
+                self.fail_hasty_accepts(listener);
+            }
+            // The peer had gone before it was taken: wait for the next one.
+            Err(errno::ECONNABORTED) => {
+                self.forget_socket(socket);
+                self.take_connection(listener);
+            }
+            Err(errno) => {
+                self.forget_socket(socket);
+                self.drop_accept(listener);
+                self.fail(client, accept.request, Failure::os(errno));
+                self.take_connection(listener);
+            }
+        }
+    }
+
+    fn drop_accept(&mut self, listener: SocketId) {
+        if let Some(State::Listening { accepts, .. }) =
+            self.sockets.get_mut(listener).map(|entry| &mut entry.state)
+        {
+            accepts.pop_front();
+        }
+    }
+
+    /// Fails the requests that do not wait, as no connection waits for them.
+    fn fail_hasty_accepts(&mut self, listener: SocketId) {
+        let Some(entry) = self.sockets.get_mut(listener) else { return };
+        let client = entry.client;
+        let State::Listening { accepts, .. } = &mut entry.state else { return };
+        let hasty: Vec<u32> = accepts.iter().filter(|plan| plan.at_once).map(|plan| plan.request).collect();
+        accepts.retain(|plan| !plan.at_once);
+        for request in hasty {
+            let failure = Failure::new(luasocketd_protocol::Code::Timeout, "no connection waits");
+            self.fail(client, request, failure);
+        }
+    }
+
+    pub(crate) fn on_acceptable(&mut self, socket: SocketId) {
+        let Some(State::Listening { watched, .. }) = self.sockets.get(socket).map(|entry| &entry.state)
+        else {
+            return;
+        };
+        let watched = *watched;
+        self.take_connection(socket);
+        if watched {
+            self.act(Action::Probe { socket });
+        }
+    }
+
+    pub(crate) fn on_watch(&mut self, client: ClientId, socket: SocketId) {
+        if let Ok(State::Listening { watched, .. }) = self.own(client, socket).map(|entry| &mut entry.state) {
+            *watched = true;
+            self.act(Action::Probe { socket });
+        }
+    }
+
+    pub(crate) fn on_probed(&mut self, socket: SocketId, waiting: bool) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
+        if let State::Listening { watched, .. } = &mut entry.state
+            && waiting
+            && std::mem::take(watched)
+        {
+            self.notify(client, DaemonNote::Acceptable(Acceptable { socket }));
+        }
+    }
+}
+
+fn unspecified(family: Family) -> SocketAddr {
+    match family {
+        Family::Inet6 | Family::Dual => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+        Family::Inet | Family::Unspec => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+    }
+}

@@ -1,0 +1,230 @@
+//! The core itself: its tables, the way in, the way out, and the counting of bytes.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use luasocketd_protocol::{Code, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
+
+use super::action::{Action, Input};
+use super::budget::{Budget, Limits, Resource};
+use super::calls::over_limit;
+use super::client::{Client, Credentials, Phase};
+use super::flow::Admission;
+use super::policy::Policy;
+use super::slots::{ClientId, LookupId, Slots};
+use super::socket::{Socket, State};
+use super::timers::{Timer, Timers};
+
+/// What is charged for a pipe: the shell queues at most [`PIPE_OUT_MAX`] bytes and one full frame
+/// for a client, and buffers at most two frames of what comes from it.
+pub const PIPE_BYTES: u64 = PIPE_OUT_MAX as u64 + 3 * MAX_FRAME as u64;
+
+/// The most bytes that are queued for a client before the shell stops reading its requests. Network
+/// data stops one frame earlier, so that answers always have room.
+pub const PIPE_OUT_MAX: usize = 5 * MAX_FRAME;
+
+/// What a daemon is told at its start.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Who may reach what.
+    pub policy: Policy,
+    /// What one client may hold.
+    pub limits: Limits,
+    /// How long things may take that no caller bounds.
+    pub timeouts: Timeouts,
+}
+
+/// Time limits of the daemon's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// How long a new client may take to say hello: a pipe that says nothing holds a descriptor.
+    pub hello: Duration,
+    /// How long a closed socket goes on delivering what was accepted to a slow peer.
+    pub linger: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts { hello: Duration::from_secs(10), linger: Duration::from_secs(30) }
+    }
+}
+
+/// The state machine of the daemon.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) config: Config,
+    pub(crate) clients: Slots<ClientId, Client>,
+    pub(crate) sockets: Slots<SocketId, Socket>,
+    pub(crate) lookups: Slots<LookupId, super::calls::PendingLookup>,
+    pub(crate) timers: Timers,
+    pub(crate) actions: VecDeque<Action>,
+    /// When the daemon ends at the latest, once it has been told to.
+    pub(crate) draining: Option<Instant>,
+}
+
+impl Core {
+    /// A daemon without clients.
+    pub fn new(config: Config) -> Self {
+        Core {
+            config,
+            clients: Slots::default(),
+            sockets: Slots::default(),
+            lookups: Slots::default(),
+            timers: Timers::default(),
+            actions: VecDeque::new(),
+            draining: None,
+        }
+    }
+
+    /// Takes a new client in.
+    ///
+    /// # Errors
+    /// [`Code::ShuttingDown`] while the daemon drains, [`Code::Limit`] when the table is full.
+    pub fn add_client(&mut self, credentials: Credentials, now: Instant) -> Result<ClientId, Failure> {
+        if self.draining.is_some() {
+            return Err(shutting_down());
+        }
+        let deadline = now + self.config.timeouts.hello;
+        let budget = Budget::new(self.config.limits.clone());
+        let client = Client {
+            credentials,
+            phase: Phase::Greeting(deadline),
+            _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
+            budget,
+            sockets: Default::default(),
+            calls: Default::default(),
+        };
+        let id = self.clients.insert(client).ok_or_else(|| Failure::new(Code::Limit, "no client slots"))?;
+        self.timers.set(deadline, Timer::Hello(id));
+        Ok(id)
+    }
+
+    /// Takes in what happened, and all that time has brought about by `now`.
+    pub fn handle(&mut self, input: Input<'_>, now: Instant) {
+        self.handle_timers(now);
+        match input {
+            Input::Request { client, request, call } => self.on_request(client, request, call, now),
+            Input::Note { client, note } => self.on_note(client, note, now),
+            Input::ClientGone { client } => self.on_client_gone(client, now),
+            Input::Resolved { lookup, result } => self.on_resolved(lookup, result, now),
+            Input::Opened { socket, result } => self.on_opened(socket, result),
+            Input::Bound { socket, result } => self.on_bound(socket, result),
+            Input::Listening { socket, result } => self.on_listening(socket, result),
+            Input::Dialed { socket, attempt, result } => self.on_dialed(socket, attempt, result, now),
+            Input::Acceptable { socket } => self.on_acceptable(socket),
+            Input::Accepted { listener, result } => self.on_accepted(listener, result),
+            Input::Probed { socket, waiting } => self.on_probed(socket, waiting),
+            Input::PeerEnded { socket } => self.on_peer_ended(socket),
+            Input::Failed { socket, failure } => self.on_failed(socket, failure),
+            Input::Tick => {}
+            Input::Drain { timeout } => self.on_drain(timeout, now),
+        }
+        if self.draining.is_some() {
+            self.release_idle_clients();
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Counts `length` bytes that a client sent for one of its sockets.
+    pub fn admit_data(&mut self, client: ClientId, socket: SocketId, length: usize) -> Admission {
+        match self.sockets.get_mut(socket).filter(|socket| socket.client == client).map(|s| &mut s.state) {
+            Some(State::Connected(flow)) => flow.admit(length),
+            _ => Admission::Ignore,
+        }
+    }
+
+    /// How many bytes from the network may be pushed to the socket's client now.
+    pub fn push_credit(&self, socket: SocketId) -> usize {
+        match self.sockets.get(socket).map(|socket| &socket.state) {
+            Some(State::Connected(flow)) if !flow.failed => flow.push_credit(),
+            _ => 0,
+        }
+    }
+
+    /// Counts bytes that were pushed to the socket's client.
+    pub fn on_pushed(&mut self, socket: SocketId, length: usize) {
+        if let Some(flow) = self.sockets.get_mut(socket).and_then(Socket::flow) {
+            flow.on_pushed(length);
+        }
+    }
+
+    /// Counts bytes that the network has taken from the socket's queue.
+    pub fn on_written(&mut self, id: SocketId, length: usize) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let client = socket.client;
+        match &mut socket.state {
+            State::Connected(flow) => {
+                let bytes = flow.on_written(length);
+                if bytes > 0 {
+                    self.notify(client, DaemonNote::Window(Window { socket: id, bytes }));
+                }
+            }
+            State::Closing { flow, .. } => {
+                flow.on_written(length);
+                if flow.held() == 0 {
+                    self.forget_socket(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is known of a client, for people.
+    pub fn describe_client(&self, client: ClientId) -> String {
+        let Some(client) = self.clients.get(client) else { return "a client that has gone".into() };
+        match &client.phase {
+            Phase::Welcome { name, lua } => format!("{} ({name}, {lua})", client.credentials),
+            Phase::Greeting(_) | Phase::Refused => client.credentials.to_string(),
+        }
+    }
+
+    /// How much of a resource a client holds.
+    pub fn used(&self, client: ClientId, resource: Resource) -> Option<u64> {
+        self.clients.get(client).map(|client| client.budget.used(resource))
+    }
+
+    /// How many clients and how many sockets there are.
+    pub fn census(&self) -> (usize, usize) {
+        (self.clients.len(), self.sockets.len())
+    }
+
+    pub(crate) fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub(crate) fn notify(&mut self, client: ClientId, note: DaemonNote<'static>) {
+        self.act(Action::Notify { client, note });
+    }
+
+    /// Ends a client's pipe, once; nothing that it says from here on is heard.
+    pub(crate) fn disconnect(&mut self, client: ClientId, reason: impl Into<String>) {
+        if self.refuse(client) {
+            self.act(Action::Disconnect { client, reason: reason.into() });
+        }
+    }
+
+    fn handle_timers(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.take_due(now) {
+            match timer {
+                Timer::Hello(client) => self.disconnect(client, "no hello in time"),
+                Timer::Call(client, request) => self.on_call_timeout(client, request),
+                Timer::Dial(socket) => self.on_dial_delay(socket, now),
+                Timer::Linger(socket) => self.on_linger_over(socket),
+                Timer::Drain => self.on_drain_over(),
+            }
+        }
+    }
+}
+
+pub(crate) fn shutting_down() -> Failure {
+    Failure::new(Code::ShuttingDown, "the daemon is ending; try again when it is back")
+}

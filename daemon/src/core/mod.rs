@@ -1,0 +1,33 @@
+//! The daemon's decisions, with no I/O and no clock.
+//!
+//! [`Core::handle`] takes what happened and the time, [`Core::poll_action`] gives what the shell has
+//! to do, [`Core::poll_timeout`] says when time alone changes something. Who owns which socket, how
+//! much credit flows, what a client may hold and when a call is over is decided here; the bytes
+//! themselves pass by in the shell and are only counted here, by [`Core::admit_data`],
+//! [`Core::on_pushed`] and [`Core::on_written`].
+//!
+//! Invariant: whatever is held for a client is covered by a [`budget::Charge`] of its budget first,
+//! and a socket id or a request number is answered to its owner only.
+
+mod action;
+mod binding;
+pub mod budget;
+mod calls;
+mod client;
+mod connecting;
+mod dial;
+mod drain;
+mod flow;
+mod listening;
+mod machine;
+pub mod policy;
+mod requests;
+mod slots;
+mod socket;
+mod timers;
+
+pub use action::{Action, Ask, Input, Lookup, Names, Reply};
+pub use client::Credentials;
+pub use flow::Admission;
+pub use machine::{Config, Core, PIPE_BYTES, PIPE_OUT_MAX, Timeouts};
+pub use slots::{ClientId, Key, LookupId, Slots};

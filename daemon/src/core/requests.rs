@@ -1,0 +1,331 @@
+//! What clients say: each message is checked for who sent it and in which state, and handed on.
+
+use std::time::Instant;
+
+use luasocketd_protocol::{
+    Call, ClientNote, Code, Failure, Family, HOST_MAX, Hello, HelloReply, Kind, Open, PORT_MAX, Resolve,
+    Resolved, SetOption, SocketId, VERSION, Window,
+};
+
+use super::action::{Action, Ask, Lookup, Reply};
+use super::budget::Resource;
+use super::calls::{Purpose, over_limit};
+use super::client::{Phase, Subject};
+use super::machine::{Core, shutting_down};
+use super::policy::Verdict;
+use super::slots::ClientId;
+use super::socket::{Socket, State};
+use super::timers::Timer;
+
+/// Errno values of Linux that the core gives itself, where the kernel would give them.
+pub(crate) mod errno {
+    pub(crate) const EINVAL: i32 = 22;
+    pub(crate) const ENOTCONN: i32 = 107;
+    pub(crate) const EISCONN: i32 = 106;
+    pub(crate) const EALREADY: i32 = 114;
+    pub(crate) const ECONNABORTED: i32 = 103;
+}
+
+impl Core {
+    pub(crate) fn on_request(&mut self, client: ClientId, request: u32, call: Call<'_>, now: Instant) {
+        let Some(entry) = self.clients.get(client) else { return };
+        if entry.calls.contains_key(&request) {
+            return self.disconnect(client, format!("request number {request} used twice"));
+        }
+        let done = match (&entry.phase, call) {
+            (&Phase::Greeting(deadline), Call::Hello(hello)) => {
+                self.timers.cancel(deadline, Timer::Hello(client));
+                self.on_hello(client, request, hello)
+            }
+            (Phase::Refused, _) => return,
+            (Phase::Welcome { .. }, Call::Hello(_)) => return self.disconnect(client, "hello said twice"),
+            (Phase::Greeting(_), _) => return self.disconnect(client, "no hello before the first request"),
+            (Phase::Welcome { .. }, call) => self.on_call(client, request, call, now),
+        };
+        match done {
+            Ok(Some(reply)) => self.reply(client, request, reply),
+            Ok(None) => {}
+            Err(failure) => self.fail(client, request, failure),
+        }
+    }
+
+    /// Gives the reply where there is one at once.
+    fn on_call(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        call: Call<'_>,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        match call {
+            Call::Hello(_) => Ok(None),
+            Call::Open(open) => self.on_open(client, request, open, now),
+            Call::Connect(connect) => self.on_connect(client, request, connect, now),
+            Call::Bind(bind) => self.on_bind(client, request, bind, now),
+            Call::Listen(listen) => self.on_listen(client, request, listen, now),
+            Call::Accept(accept) => self.on_accept(client, request, accept, now),
+            Call::Resolve(resolve) => self.on_resolve(client, request, resolve, now),
+            Call::SetOption(set) => {
+                check_option(&set)?;
+                self.ask(client, request, set.socket, Ask::SetOption(set.option, set.value))
+            }
+            Call::GetOption(get) if get.option.readable() => {
+                self.ask(client, request, get.socket, Ask::GetOption(get.option))
+            }
+            Call::GetOption(get) => Err(bad_argument(format!("option {} cannot be read", get.option.name()))),
+            Call::LocalName(name) => self.ask(client, request, name.socket, Ask::LocalName),
+            Call::PeerName(name) => self.ask(client, request, name.socket, Ask::PeerName),
+            Call::Shutdown(shutdown) => self.on_shutdown(client, shutdown),
+            Call::Close(close) => {
+                self.own(client, close.socket)?;
+                self.on_close(client, close.socket, now);
+                Ok(Some(Reply::Nil))
+            }
+            Call::Sync(_) => {
+                self.act(Action::Sync { client, request });
+                Ok(None)
+            }
+        }
+    }
+
+    pub(crate) fn on_note(&mut self, client: ClientId, note: ClientNote<'_>, now: Instant) {
+        match self.clients.get(client).map(|client| &client.phase) {
+            None | Some(Phase::Refused) => return,
+            Some(Phase::Greeting(_)) => {
+                return self.disconnect(client, "no hello before the first notification");
+            }
+            Some(Phase::Welcome { .. }) => {}
+        }
+        match note {
+            // Bytes are counted by `admit_data` alone.
+            ClientNote::Data(_) => {}
+            ClientNote::Window(window) => self.on_window(client, window),
+            ClientNote::Close(close) => self.on_close(client, close.socket, now),
+            ClientNote::Watch(watch) => self.on_watch(client, watch.socket),
+            ClientNote::Timeout(timeout) => {
+                if let Ok(socket) = self.own(client, timeout.socket) {
+                    socket.timeout = Some(timeout);
+                }
+            }
+            ClientNote::Cancel(cancel) => self.on_cancel(client, cancel.request),
+        }
+    }
+
+    fn on_hello(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        hello: Hello<'_>,
+    ) -> Result<Option<Reply>, Failure> {
+        if self.draining.is_some() {
+            self.fail(client, request, shutting_down());
+            self.disconnect(client, "");
+            return Ok(None);
+        }
+        if let Some(entry) = self.clients.get_mut(client) {
+            entry.phase = Phase::welcome(&hello);
+        }
+        let daemon = concat!("luasocketd ", env!("CARGO_PKG_VERSION")).to_owned();
+        Ok(Some(Reply::Hello(HelloReply { version: VERSION, daemon })))
+    }
+
+    /// Answers a hello whose version is not spoken here, and lets the client go.
+    pub fn refuse_version(&mut self, client: ClientId, request: u32, version: u32) {
+        let text = format!("protocol version {version} is not spoken here, version {VERSION} is");
+        self.fail(client, request, Failure::new(Code::Version, text.clone()));
+        self.disconnect(client, text);
+    }
+
+    /// Answers a request that is not known.
+    pub fn refuse_method(&mut self, client: ClientId, request: u32, method: &str) {
+        match self.clients.get(client).map(|client| &client.phase) {
+            Some(Phase::Welcome { .. }) => {
+                let text = format!("no method `{}`", method.escape_default());
+                self.fail(client, request, Failure::new(Code::UnknownMethod, text));
+            }
+            _ => self.disconnect(client, "no hello before the first request"),
+        }
+    }
+
+    /// Stops listening to a client; says whether it was listened to before.
+    pub(crate) fn refuse(&mut self, client: ClientId) -> bool {
+        let Some(entry) = self.clients.get_mut(client) else { return false };
+        let before = std::mem::replace(&mut entry.phase, Phase::Refused);
+        if let Phase::Greeting(deadline) = before {
+            self.timers.cancel(deadline, Timer::Hello(client));
+        }
+        before != Phase::Refused
+    }
+
+    fn on_open(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        open: Open,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        let Kind::Tcp = open.kind;
+        if !matches!(open.family, Family::Inet | Family::Inet6) {
+            return Err(bad_argument("open wants the family inet or inet6"));
+        }
+        let socket = self.new_socket(client, State::Opening { request, family: open.family })?;
+        self.begin_socket_call(client, request, socket, None, now)?;
+        self.act(Action::Open { socket, family: open.family });
+        Ok(None)
+    }
+
+    pub(crate) fn on_opened(&mut self, socket: SocketId, result: Result<(), i32>) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
+        let State::Opening { request, family } = entry.state else { return };
+        match result {
+            Ok(()) => {
+                entry.state = State::Idle { family, bound: None };
+                self.reply(client, request, Reply::Socket(socket));
+            }
+            Err(errno) => self.fail_socket_call(socket, Failure::os(errno)),
+        }
+    }
+
+    fn on_resolve(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        resolve: Resolve<'_>,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        check_name(resolve.host, "0")?;
+        self.judge_name(resolve.host)?;
+        let lookup = self.begin_lookup(client, Purpose::Answer(client, request), |lookup| Lookup {
+            lookup,
+            host: resolve.host.to_owned(),
+            port: "0".to_owned(),
+            family: resolve.family,
+        })?;
+        self.begin_call(client, request, Subject::Lookup(lookup), resolve.timeout_ms, now)?;
+        Ok(None)
+    }
+
+    /// Whether the policy lets this name be looked up.
+    pub(crate) fn judge_name(&self, host: &str) -> Result<(), Failure> {
+        match self.config.policy.decide_resolve(host) {
+            Verdict::Allow => Ok(()),
+            Verdict::Deny => Err(denied(format!("no rule allows {}", host.escape_default()))),
+        }
+    }
+
+    pub(crate) fn on_resolved(
+        &mut self,
+        lookup: super::slots::LookupId,
+        result: Result<Vec<std::net::SocketAddr>, Failure>,
+        now: Instant,
+    ) {
+        let Some(pending) = self.lookups.remove(lookup) else { return };
+        match pending.purpose {
+            Purpose::Socket(socket) => self.on_socket_resolved(socket, lookup, result, now),
+            Purpose::Answer(client, request) => {
+                let call = self.clients.get(client).and_then(|client| client.calls.get(&request));
+                // The number may stand for a later request by now.
+                if call.is_none_or(|call| call.subject != Subject::Lookup(lookup)) {
+                    return;
+                }
+                match result {
+                    Ok(found) => {
+                        let addresses = found.into_iter().map(Into::into).collect();
+                        self.reply(client, request, Reply::Resolved(Resolved { addresses }));
+                    }
+                    Err(failure) => self.fail(client, request, failure),
+                }
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        socket: SocketId,
+        ask: Ask,
+    ) -> Result<Option<Reply>, Failure> {
+        self.own(client, socket)?;
+        self.act(Action::Ask { client, request, socket, ask });
+        Ok(None)
+    }
+
+    fn on_window(&mut self, client: ClientId, window: Window) {
+        let granted = match self.own(client, window.socket).map(|socket| &mut socket.state) {
+            Ok(State::Connected(flow)) => flow.on_granted(window.bytes),
+            // The socket may have gone while the grant was on its way.
+            _ => return,
+        };
+        match granted {
+            Ok(()) => self.act(Action::Resume { socket: window.socket }),
+            Err(overrun) => self.disconnect(client, overrun.to_string()),
+        }
+    }
+
+    /// A socket of this client.
+    pub(crate) fn own(&mut self, client: ClientId, socket: SocketId) -> Result<&mut Socket, Failure> {
+        let found = self.sockets.get_mut(socket).filter(|socket| socket.client == client);
+        found
+            .filter(|socket| !matches!(socket.state, State::Closing { .. } | State::Reserved))
+            .ok_or_else(|| Failure::new(Code::UnknownSocket, format!("no socket {socket} of this client")))
+    }
+
+    /// Makes a socket, charged to its client.
+    pub(crate) fn new_socket(&mut self, client: ClientId, state: State) -> Result<SocketId, Failure> {
+        if self.draining.is_some() {
+            return Err(shutting_down());
+        }
+        let gone = || Failure::new(Code::Closed, "the client has gone");
+        let entry = self.clients.get_mut(client).ok_or_else(gone)?;
+        let charge = entry.budget.charge(Resource::Sockets, 1).map_err(over_limit)?;
+        let socket = Socket { client, state, timeout: None, _charge: charge };
+        let id = self.sockets.insert(socket).ok_or_else(|| Failure::new(Code::Limit, "no socket slots"))?;
+        entry.sockets.insert(id);
+        Ok(id)
+    }
+
+    /// Keeps a request that waits for a socket; forgets the socket if there is no room for it.
+    pub(crate) fn begin_socket_call(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        socket: SocketId,
+        timeout_ms: Option<u64>,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)
+            .inspect_err(|_| self.forget_socket(socket))
+    }
+}
+
+fn check_option(set: &SetOption) -> Result<(), Failure> {
+    let SetOption { option, value, .. } = *set;
+    if !option.settable() {
+        return Err(bad_argument(format!("option {} cannot be set", option.name())));
+    }
+    if !value.is(option.kind()) {
+        return Err(bad_argument(format!("option {} wants another kind of value", option.name())));
+    }
+    Ok(())
+}
+
+/// Whether host and port are short enough to be names at all.
+pub(crate) fn check_name(host: &str, port: &str) -> Result<(), Failure> {
+    if host.len() > HOST_MAX {
+        return Err(bad_argument(format!("a host name is at most {HOST_MAX} bytes long")));
+    }
+    if port.len() > PORT_MAX {
+        return Err(bad_argument(format!("a port or service name is at most {PORT_MAX} bytes long")));
+    }
+    Ok(())
+}
+
+pub(crate) fn bad_argument(text: impl Into<String>) -> Failure {
+    Failure::new(Code::BadArgument, text)
+}
+
+pub(crate) fn denied(text: impl Into<String>) -> Failure {
+    Failure::new(Code::Denied, text)
+}

@@ -1,0 +1,108 @@
+//! One socket of a client, from its making to the last byte that it delivers.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use luasocketd_protocol::{Family, Timeout};
+
+use super::budget::Charge;
+use super::dial::Dial;
+use super::flow::Flow;
+use super::slots::{ClientId, LookupId};
+
+/// What the core knows of a socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// Whose it is, or was.
+    pub(crate) client: ClientId,
+    pub(crate) state: State,
+    /// The time limits that the script has set, for the operator to see.
+    pub(crate) timeout: Option<Timeout>,
+    /// Its place among the client's sockets.
+    pub(crate) _charge: Charge,
+}
+
+/// What a socket is doing.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// It is made, maybe bound, and does nothing.
+    Idle {
+        /// Which addresses it can deal with.
+        family: Family,
+        /// The address it is bound to, and the name that was asked for.
+        bound: Option<(String, SocketAddr)>,
+    },
+    /// The request waits for the system to make it.
+    Opening { request: u32, family: Family },
+    /// The request waits for the resolver.
+    Resolving { request: u32, lookup: LookupId, plan: Plan },
+    /// The request waits for the system to bind it to the first of these addresses.
+    Binding { request: u32, bind: BindPlan, addresses: VecDeque<SocketAddr> },
+    /// The request waits for a connection.
+    Dialing { request: u32, connect: ConnectPlan, dial: Dial, next_attempt: Option<Instant> },
+    /// The request waits for the system to make it listen.
+    Starting { request: u32, family: Family, bound: Option<(String, SocketAddr)> },
+    /// It gives connections to whoever asks.
+    Listening {
+        /// Requests that wait for a connection, the first of them first.
+        accepts: VecDeque<AcceptPlan>,
+        /// The socket that the connection that is being taken shall be.
+        taking: Option<luasocketd_protocol::SocketId>,
+        /// Whether the client wants to hear of a connection that waits.
+        watched: bool,
+    },
+    /// It was reserved for a connection that is being taken.
+    Reserved,
+    /// Bytes flow.
+    Connected(Flow),
+    /// Its client has closed it; what was accepted is delivered until then.
+    Closing { flow: Flow, until: Instant },
+}
+
+/// What shall become of a name once it is resolved.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    Connect(ConnectPlan),
+    Bind(BindPlan),
+}
+
+/// A connect under way.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectPlan {
+    pub(crate) host: String,
+    /// The client's first grant.
+    pub(crate) window: u32,
+    /// The socket to go back to when the connect fails; `None` when it was made for this connect.
+    pub(crate) own: Option<(Family, Option<(String, SocketAddr)>)>,
+}
+
+/// A bind under way.
+#[derive(Clone, Debug)]
+pub(crate) struct BindPlan {
+    pub(crate) host: String,
+    pub(crate) dual: bool,
+    pub(crate) reuse_address: bool,
+    /// The family to go back to when the bind fails; `None` when the socket was made for this bind.
+    pub(crate) own: Option<Family>,
+}
+
+/// A request for a connection on a listening socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AcceptPlan {
+    pub(crate) request: u32,
+    /// The client's first grant.
+    pub(crate) window: u32,
+    /// Whether it fails at once when no connection waits.
+    pub(crate) at_once: bool,
+}
+
+impl Socket {
+    /// The flow of a connected socket.
+    pub(crate) fn flow(&mut self) -> Option<&mut Flow> {
+        match &mut self.state {
+            State::Connected(flow) | State::Closing { flow, .. } => Some(flow),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! luasocketd: one daemon that owns every real socket of a machine's Lua scripts.
+//!
+//! [`core`] decides and does no I/O; [`shell`] does system calls and decides nothing.
+
+#![forbid(unsafe_code)]
+
+pub mod core;
+pub mod shell;

@@ -1,0 +1,30 @@
+//! The operator's log: on standard error, through `tracing`.
+
+use std::env;
+use std::io::{self, IsTerminal};
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+/// The variable that chooses levels by module, in tracing's own words.
+const VARIABLE: &str = "LUASOCKETD_LOG";
+
+/// Starts the log at `quiet`, or louder by one level for each `verbose`.
+pub fn start(quiet: LevelFilter, verbose: u8) {
+    let levels = [
+        LevelFilter::OFF,
+        LevelFilter::ERROR,
+        LevelFilter::WARN,
+        LevelFilter::INFO,
+        LevelFilter::DEBUG,
+        LevelFilter::TRACE,
+    ];
+    let first = levels.iter().position(|level| *level == quiet).unwrap_or(0);
+    // From silence the first step is to what an operator wants to see.
+    let first = if verbose > 0 && quiet == LevelFilter::OFF { 2 } else { first };
+    let level = levels[(first + usize::from(verbose)).min(levels.len() - 1)];
+    let filter =
+        EnvFilter::builder().with_default_directive(level.into()).with_env_var(VARIABLE).from_env_lossy();
+    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+}

@@ -1,0 +1,21 @@
+//! The system calls around the core: pipes, sockets, names, signals, one event loop.
+//!
+//! Nothing here decides anything: what a client may do, who owns what and when something is over is
+//! the core's word. The shell moves the bytes and says how many.
+
+mod listener;
+mod perform;
+mod pipe;
+mod queue;
+mod resolver;
+mod signals;
+mod system;
+mod table;
+mod tcp;
+mod tokens;
+mod traffic;
+mod worker;
+
+pub use listener::{ListenError, PipeListener};
+pub use signals::{Signals, number};
+pub use worker::{Ending, Worker};

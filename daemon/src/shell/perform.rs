@@ -1,0 +1,305 @@
+//! The core's actions, done.
+
+use luasocketd_protocol::{Failure, SocketId, encode_failure, encode_note, encode_reply};
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry};
+use socket2::Socket;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+use super::system::{self, errno};
+use super::tcp::{Phase, TcpSocket};
+use super::tokens::Source;
+use super::worker::{Work, Worker};
+use crate::core::{Action, Ask, ClientId, Input, Reply};
+
+/// `EBADF`: a question about a socket that the system knows nothing of yet.
+const EBADF: i32 = 9;
+
+impl Worker {
+    /// Does everything that the core wants done, what follows from it included.
+    pub(crate) fn perform_actions(&mut self) {
+        while let Some(action) = self.core.poll_action() {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Reply { client, request, reply } => self.reply(client, request, &reply),
+            Action::Fail { client, request, failure } => self.fail(client, request, &failure),
+            Action::Notify { client, note } => self.tell(client, |out| encode_note(out, &note)),
+            Action::Sync { client, request } => self.syncs.push((client, request)),
+            Action::Ask { client, request, socket, ask } => self.answer(client, request, socket, ask),
+            Action::Disconnect { client, reason } => self.disconnect(client, &reason),
+            Action::Lookup(lookup) => {
+                let id = lookup.lookup;
+                if let Err(error) = self.resolver.ask(lookup) {
+                    let result = Err(Failure::os(errno(&error)));
+                    self.feed(Input::Resolved { lookup: id, result });
+                }
+            }
+            Action::Open { socket, family } => {
+                let opened = system::open(family).and_then(|io| self.adopt(socket, io));
+                self.feed(Input::Opened { socket, result: opened.map_err(|error| errno(&error)) });
+            }
+            Action::Bind { socket, address, dual, reuse_address } => {
+                let bound = self.bind(socket, address, dual, reuse_address);
+                self.feed(Input::Bound { socket, result: bound.map_err(|error| errno(&error)) });
+            }
+            Action::Listen { socket, backlog } => self.listen_on(socket, backlog),
+            Action::Dial { socket, attempt, address, own } => self.dial(socket, attempt, address, own),
+            Action::HangUp { socket, attempt } => self.hang_up(socket, attempt),
+            Action::Accept { listener, socket } => {
+                let result = self.accept(listener, socket).map_err(|error| errno(&error));
+                self.feed(Input::Accepted { listener, result });
+            }
+            Action::Probe { socket } => {
+                let io = self.sockets.get(socket).and_then(|socket| socket.io.as_ref());
+                // What cannot be asked has nothing waiting; the next call on it says what is wrong.
+                let waiting = io.is_some_and(|io| system::is_acceptable(io).unwrap_or(false));
+                self.feed(Input::Probed { socket, waiting });
+            }
+            Action::Start { socket, client } => {
+                if let Some(entry) = self.sockets.get_mut(socket) {
+                    entry.phase = Phase::Flowing(client);
+                    // Events that came before may have said so already, and will not say it again.
+                    (entry.readable, entry.writable, entry.hung_up) = (true, true, true);
+                    self.schedule(Work::Socket(socket));
+                }
+            }
+            Action::Resume { socket } => self.schedule(Work::Socket(socket)),
+            Action::Shutdown { socket, direction } => {
+                if let Some(entry) = self.sockets.get_mut(socket) {
+                    entry.plan_shutdown(direction);
+                    // The end of receiving is read like an end by the peer.
+                    (entry.readable, entry.hung_up) = (true, entry.hung_up || direction.ends_receive());
+                    self.schedule(Work::Socket(socket));
+                }
+            }
+            Action::Finish { socket } => {
+                if let Some(entry) = self.sockets.get_mut(socket) {
+                    entry.phase = Phase::Sending;
+                    entry.plan_shutdown(luasocketd_protocol::Direction::Send);
+                    self.schedule(Work::Socket(socket));
+                }
+            }
+            Action::Close { socket } => self.close(socket),
+        }
+    }
+
+    /// Feeds the core from within an action; what follows is done by the loop around it.
+    fn feed(&mut self, input: Input<'_>) {
+        self.core.handle(input, Instant::now());
+    }
+
+    fn reply(&mut self, client: ClientId, request: u32, reply: &Reply) {
+        self.tell(client, |out| encode_reply(out, request, reply));
+    }
+
+    fn fail(&mut self, client: ClientId, request: u32, failure: &Failure) {
+        tracing::debug!(client = %self.core.describe_client(client), request, "{failure}");
+        self.tell(client, |out| encode_failure(out, request, failure));
+    }
+
+    /// Queues a message for a client.
+    fn tell(&mut self, client: ClientId, encode: impl FnOnce(&mut Vec<u8>)) {
+        let Some(pipe) = self.pipes.get_mut(client) else { return };
+        let mut frame = self.pool.take_scratch();
+        encode(&mut frame);
+        if !pipe.deaf {
+            pipe.out.push(&frame, &mut self.pool);
+            if !std::mem::replace(&mut pipe.dirty, true) {
+                self.dirty.push(client);
+            }
+        }
+        self.pool.put_scratch(frame);
+    }
+
+    pub(crate) fn answer_sync(&mut self, client: ClientId, request: u32) {
+        self.reply(client, request, &Reply::Nil);
+    }
+
+    fn disconnect(&mut self, client: ClientId, reason: &str) {
+        if let Some(pipe) = self.pipes.get_mut(client) {
+            pipe.flush(&mut self.pool);
+        }
+        match reason {
+            "" => self.drop_client(client),
+            reason => self.break_client(client, reason),
+        }
+    }
+
+    fn answer(&mut self, client: ClientId, request: u32, socket: SocketId, ask: Ask) {
+        let bad = || io::Error::from_raw_os_error(EBADF);
+        let io = self.sockets.get(socket).and_then(|socket| socket.io.as_ref()).ok_or_else(bad);
+        let answer = io.and_then(|io| match ask {
+            Ask::LocalName => Ok(Reply::Address(system::local_name(io)?.into())),
+            Ask::PeerName => Ok(Reply::Address(system::peer_name(io)?.into())),
+            Ask::GetOption(option) => Ok(Reply::Value(system::option(io, option)?)),
+            Ask::SetOption(option, value) => {
+                system::set_option(io, option, value)?;
+                Ok(Reply::Nil)
+            }
+        });
+        match answer {
+            Ok(reply) => self.reply(client, request, &reply),
+            Err(error) => self.fail(client, request, &Failure::os(errno(&error))),
+        }
+    }
+
+    /// Watches a system's socket and makes it the one of `id`.
+    fn adopt(&mut self, id: SocketId, io: Socket) -> io::Result<()> {
+        watch(self.poll.registry(), &io, Source::socket(id))?;
+        match self.sockets.get_mut(id) {
+            Some(socket) => socket.io = Some(io),
+            None => self.sockets.insert(id, TcpSocket::new(id, Some(io))),
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, id: SocketId, address: SocketAddr, dual: bool, reuse: bool) -> io::Result<SocketAddr> {
+        if let Some(io) = self.sockets.get(id).and_then(|socket| socket.io.as_ref()) {
+            return system::bind(io, address, dual, reuse);
+        }
+        // Adopted only once it is bound: the next address may be of another family.
+        let io = system::open(luasocketd_protocol::Family::of(address.ip()))?;
+        let local = system::bind(&io, address, dual, reuse)?;
+        self.adopt(id, io)?;
+        Ok(local)
+    }
+
+    fn listen_on(&mut self, id: SocketId, backlog: i32) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let bad = || io::Error::from_raw_os_error(EBADF);
+        let listening = socket.io.as_ref().ok_or_else(bad).and_then(|io| io.listen(backlog));
+        if listening.is_ok() {
+            socket.phase = Phase::Listening;
+        }
+        self.feed(Input::Listening { socket: id, result: listening.map_err(|error| errno(&error)) });
+    }
+
+    fn dial(&mut self, id: SocketId, attempt: usize, address: SocketAddr, own: bool) {
+        match self.start_dial(id, attempt, address, own) {
+            Ok(false) => {}
+            Ok(true) => self.end_dial(id, attempt),
+            Err(error) => {
+                self.hang_up(id, attempt);
+                self.feed(Input::Dialed { socket: id, attempt, result: Err(errno(&error)) });
+            }
+        }
+    }
+
+    /// Starts an attempt; `Ok(true)` when it has succeeded already.
+    fn start_dial(
+        &mut self,
+        id: SocketId,
+        attempt: usize,
+        address: SocketAddr,
+        own: bool,
+    ) -> io::Result<bool> {
+        if own {
+            let bad = || io::Error::from_raw_os_error(EBADF);
+            let socket = self.sockets.get_mut(id).ok_or_else(bad)?;
+            socket.own_attempt = Some(attempt);
+            return system::connect(socket.io.as_ref().ok_or_else(bad)?, address);
+        }
+        let io = system::open(luasocketd_protocol::Family::of(address.ip()))?;
+        let connected = system::connect(&io, address)?;
+        let number = attempt as u32;
+        watch(self.poll.registry(), &io, Source::Attempt(id.slot(), number))?;
+        if self.sockets.get(id).is_none() {
+            self.sockets.insert(id, TcpSocket::new(id, None));
+        }
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.attempts.push((number, io));
+        }
+        Ok(connected)
+    }
+
+    pub(crate) fn on_socket_event(&mut self, slot: u32, event: &Event) {
+        let Some(socket) = self.sockets.in_slot(slot) else { return };
+        socket.note(event);
+        let id = socket.id;
+        match (socket.phase, socket.own_attempt) {
+            (Phase::Quiet, Some(attempt)) => {
+                self.end_dial(id, attempt);
+                self.perform_actions();
+            }
+            (Phase::Quiet, None) => {}
+            (Phase::Listening, _) => self.handle(Input::Acceptable { socket: id }),
+            (Phase::Flowing(_) | Phase::Sending, _) => self.schedule(Work::Socket(id)),
+        }
+    }
+
+    pub(crate) fn on_attempt_event(&mut self, slot: u32, attempt: u32) {
+        if let Some(id) = self.sockets.in_slot(slot).map(|socket| socket.id) {
+            self.end_dial(id, attempt as usize);
+            self.perform_actions();
+        }
+    }
+
+    /// Tells the core how an attempt has ended, if it has.
+    fn end_dial(&mut self, id: SocketId, attempt: usize) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let position = socket.attempts.iter().position(|(number, _)| *number as usize == attempt);
+        let io = match position {
+            Some(position) => Some(&socket.attempts[position].1),
+            None if socket.own_attempt == Some(attempt) => socket.io.as_ref(),
+            None => None,
+        };
+        let Some(outcome) = io.map(system::connect_outcome) else { return };
+        let result = match outcome {
+            Ok(None) => return,
+            Ok(Some(names)) => self.keep_attempt(id, position).map(|()| names),
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            self.hang_up(id, attempt);
+        }
+        self.feed(Input::Dialed { socket: id, attempt, result: result.map_err(|error| errno(&error)) });
+    }
+
+    /// Makes the attempt's system socket the socket's own.
+    fn keep_attempt(&mut self, id: SocketId, position: Option<usize>) -> io::Result<()> {
+        let Some(socket) = self.sockets.get_mut(id) else { return Ok(()) };
+        socket.own_attempt = None;
+        let Some(position) = position else { return Ok(()) };
+        let (_, io) = socket.attempts.swap_remove(position);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().reregister(&mut SourceFd(&io.as_raw_fd()), Source::socket(id).token(), both)?;
+        socket.io = Some(io);
+        Ok(())
+    }
+
+    /// Closes the system's socket of an attempt that had one of its own.
+    fn hang_up(&mut self, id: SocketId, attempt: usize) {
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.attempts.retain(|(number, _)| *number as usize != attempt);
+            if socket.own_attempt == Some(attempt) {
+                socket.own_attempt = None;
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: SocketId, socket: SocketId) -> io::Result<Option<crate::core::Names>> {
+        let io = self.sockets.get(listener).and_then(|listener| listener.io.as_ref());
+        let Some((io, names)) = io.map_or(Ok(None), system::accept)? else { return Ok(None) };
+        self.adopt(socket, io)?;
+        Ok(Some(names))
+    }
+
+    /// Drops the system's sockets of `id`, which closes them and ends their watch.
+    fn close(&mut self, id: SocketId) {
+        if let Some(mut socket) = self.sockets.remove(id) {
+            socket.out.clear(&mut self.pool);
+        }
+    }
+}
+
+fn watch(registry: &Registry, io: &Socket, source: Source) -> io::Result<()> {
+    registry.register(&mut SourceFd(&io.as_raw_fd()), source.token(), Interest::READABLE | Interest::WRITABLE)
+}

@@ -1,0 +1,173 @@
+//! Names, looked up by threads of their own through the system's resolver, which blocks.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{io, thread};
+
+use dns_lookup::{AddrInfoHints, LookupError, SockType};
+use luasocketd_protocol::{Code, Failure, Family};
+use mio::Waker;
+
+use crate::core::{Lookup, LookupId};
+
+/// The most lookups at once: a resolver that hangs holds a thread for some ten seconds, and one client
+/// alone must not hold them all (its own limit is the core's business).
+const THREADS_MAX: usize = 16;
+
+/// A lookup needs no deep stack: this is four times what glibc's resolver takes with its largest answer.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Linux' numbers of the address families.
+const AF_INET: i32 = 2;
+const AF_INET6: i32 = 10;
+
+/// Numbers of `netdb.h` in glibc and musl.
+const EAI_NONAME: i32 = -2;
+const EAI_SYSTEM: i32 = -11;
+
+/// The addresses of a name in the resolver's order, or why there are none.
+pub(crate) type Answer = (LookupId, Result<Vec<SocketAddr>, Failure>);
+
+/// The pool of lookup threads.
+#[derive(Debug)]
+pub(crate) struct Resolver {
+    shared: Arc<Shared>,
+    threads: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    more: Condvar,
+    waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    questions: VecDeque<Lookup>,
+    answers: Vec<Answer>,
+    idle: usize,
+    ended: bool,
+}
+
+impl Resolver {
+    /// A pool without threads; `waker` is woken when an answer is there.
+    pub(crate) fn new(waker: Waker) -> Self {
+        let shared = Shared { state: Mutex::default(), more: Condvar::new(), waker };
+        Resolver { shared: Arc::new(shared), threads: 0 }
+    }
+
+    /// Starts a lookup. How many may wait is bounded by the core's charges for them.
+    ///
+    /// # Errors
+    /// When there is no thread at all and none can be started.
+    pub(crate) fn ask(&mut self, lookup: Lookup) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        if state.idle <= state.questions.len() && self.threads < THREADS_MAX {
+            let shared = Arc::clone(&self.shared);
+            let thread = thread::Builder::new().name("lookup".into()).stack_size(STACK_BYTES);
+            match thread.spawn(move || shared.answer_questions()) {
+                Ok(_) => self.threads += 1,
+                Err(error) if self.threads == 0 => return Err(error),
+                Err(error) => tracing::warn!("no further lookup thread: {error}"),
+            }
+        }
+        state.questions.push_back(lookup);
+        drop(state);
+        self.shared.more.notify_one();
+        Ok(())
+    }
+
+    /// Takes the answers that have come.
+    pub(crate) fn take_answers(&self) -> Vec<Answer> {
+        std::mem::take(&mut self.shared.lock().answers)
+    }
+}
+
+impl Drop for Resolver {
+    /// Ends the threads that wait; one in the middle of a lookup ends after it, or with the process.
+    fn drop(&mut self) {
+        self.shared.lock().ended = true;
+        self.shared.more.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is whole between any two statements that hold the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer_questions(&self) {
+        let mut state = self.lock();
+        while !state.ended {
+            match state.questions.pop_front() {
+                None => {
+                    state.idle += 1;
+                    state = self.more.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.idle -= 1;
+                }
+                Some(question) => {
+                    drop(state);
+                    let answer = look_up(&question.host, &question.port, question.family);
+                    state = self.lock();
+                    state.answers.push((question.lookup, answer));
+                    if let Err(error) = self.waker.wake() {
+                        tracing::error!("cannot wake the loop for an answer: {error}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Asks the system's resolver, and waits for it.
+fn look_up(host: &str, port: &str, family: Family) -> Result<Vec<SocketAddr>, Failure> {
+    let address = match family {
+        Family::Unspec | Family::Dual => 0,
+        Family::Inet => AF_INET,
+        Family::Inet6 => AF_INET6,
+    };
+    let hints = AddrInfoHints { socktype: SockType::Stream.into(), address, ..Default::default() };
+    match dns_lookup::getaddrinfo(Some(host), Some(port), Some(hints)) {
+        Ok(found) => Ok(found.filter_map(Result::ok).map(|info| info.sockaddr).collect()),
+        Err(error) => Err(failure(host, error)),
+    }
+}
+
+fn failure(host: &str, error: LookupError) -> Failure {
+    let (number, system) = (error.error_num(), io::Error::from(error));
+    let message = format!("cannot look up {}: {system}", host.escape_default());
+    match number {
+        EAI_SYSTEM => Failure { code: Code::Os, detail: super::system::errno(&system), message },
+        // No number: the text cannot even be asked for.
+        0 => Failure { code: Code::Resolve, detail: EAI_NONAME, message },
+        number => Failure { code: Code::Resolve, detail: number, message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_this_machine_is_found() {
+        let found = look_up("localhost", "80", Family::Inet).unwrap();
+        assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_failure_carries_the_resolvers_number() {
+        // EAI_ADDRFAMILY and EAI_SERVICE of netdb.h.
+        let wrong_family = look_up("::1", "80", Family::Inet).unwrap_err();
+        assert_eq!((wrong_family.code, wrong_family.detail), (Code::Resolve, -9));
+        let no_service = look_up("127.0.0.1", "no-such-service", Family::Unspec).unwrap_err();
+        assert_eq!((no_service.code, no_service.detail), (Code::Resolve, -8));
+    }
+
+    #[test]
+    fn a_host_with_a_nul_is_an_error_and_no_panic() {
+        assert!(look_up("a\0b", "80", Family::Unspec).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! Signals, as events of the loop.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
+
+/// Numbers of the signals that a daemon or a runner listens to.
+pub mod number {
+    pub use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+}
+
+/// The signals that the loop is told of.
+#[derive(Debug)]
+pub struct Signals {
+    delivery: SignalDelivery<UnixStream, SignalOnly>,
+}
+
+impl Signals {
+    /// Catches these signals from here on.
+    ///
+    /// # Errors
+    /// When the system has no descriptors for it, or the signal cannot be caught.
+    pub fn catch(signals: &[i32]) -> io::Result<Self> {
+        let (read, write) = UnixStream::pair()?;
+        let delivery = SignalDelivery::with_pipe(read, write, SignalOnly::default(), signals)?;
+        Ok(Signals { delivery })
+    }
+
+    /// The descriptor that becomes readable with a signal.
+    pub(crate) fn fd(&self) -> i32 {
+        self.delivery.get_read().as_raw_fd()
+    }
+
+    /// The signals that came, each once however often it came.
+    pub(crate) fn take(&mut self) -> Vec<i32> {
+        self.delivery.pending().collect()
+    }
+}

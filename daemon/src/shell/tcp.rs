@@ -1,0 +1,149 @@
+//! One TCP socket: its descriptor, what waits to be sent on it, and what is known of its readiness.
+
+use std::io::{self, Read};
+
+use luasocketd_protocol::{Direction, SocketId};
+use mio::event::Event;
+use socket2::Socket;
+
+use super::queue::{ByteQueue, Pool};
+use super::system;
+use crate::core::ClientId;
+
+/// The most bytes that one socket sends or receives in one turn of the loop, so that a busy one lets
+/// the others have theirs; as much as one frame carries.
+pub(crate) const TURN_BYTES: usize = luasocketd_protocol::MAX_DATA;
+
+/// The shell's half of a socket.
+#[derive(Debug)]
+pub(crate) struct TcpSocket {
+    pub(crate) id: SocketId,
+    /// Absent before the system has been asked for one.
+    pub(crate) io: Option<Socket>,
+    /// Attempts to connect that have a system's socket of their own.
+    pub(crate) attempts: Vec<(u32, Socket)>,
+    /// The attempt that uses [`TcpSocket::io`].
+    pub(crate) own_attempt: Option<usize>,
+    pub(crate) phase: Phase,
+    /// Bytes for the peer.
+    pub(crate) out: ByteQueue,
+    /// Whether sending ends once `out` is empty.
+    pub(crate) shutdown_planned: bool,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer may have ended its direction: a short read is no reason to wait for an event.
+    pub(crate) hung_up: bool,
+    /// A write has failed: what was received before is read, then the connection has failed.
+    pub(crate) write_error: Option<i32>,
+    /// Whether it stands in the list of work.
+    pub(crate) scheduled: bool,
+}
+
+/// What events on the descriptor mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing, or the end of an attempt.
+    Quiet,
+    /// That a connection may wait.
+    Listening,
+    /// That bytes may flow, from the peer to this client.
+    Flowing(ClientId),
+    /// That bytes may flow to the peer; the other direction is over.
+    Sending,
+}
+
+impl TcpSocket {
+    pub(crate) fn new(id: SocketId, io: Option<Socket>) -> Self {
+        TcpSocket {
+            id,
+            io,
+            attempts: Vec::new(),
+            own_attempt: None,
+            phase: Phase::Quiet,
+            out: ByteQueue::default(),
+            shutdown_planned: false,
+            readable: false,
+            writable: false,
+            hung_up: false,
+            write_error: None,
+            scheduled: false,
+        }
+    }
+
+    /// Notes what an event says; the flags stay until a call would block.
+    pub(crate) fn note(&mut self, event: &Event) {
+        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+        self.hung_up |= event.is_read_closed() || event.is_error();
+    }
+
+    /// Receives into `buffer`; `Ok(None)` when nothing is there.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let Some(mut socket) = self.io.as_ref() else { return Ok(None) };
+        loop {
+            match socket.read(buffer) {
+                Ok(length) => {
+                    // Less than asked for means that the queue is empty; the next bytes make an event.
+                    // A FIN may share the event of the bytes before it, so it must not wait for one.
+                    self.readable = length == buffer.len() || self.hung_up;
+                    return Ok(Some(length));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    (self.readable, self.hung_up) = (false, false);
+                    return Ok(None);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends what waits, as much as one turn may and the system takes; gives the number of bytes.
+    pub(crate) fn flush(&mut self, pool: &mut Pool) -> io::Result<usize> {
+        let mut sent = 0;
+        while self.writable && !self.out.is_empty() && sent < TURN_BYTES {
+            let piece = self.out.unread();
+            let piece = &piece[..piece.len().min(TURN_BYTES)];
+            let Some(socket) = self.io.as_ref() else { break };
+            // The standard library's `write` and socket2's `send` both keep SIGPIPE away.
+            match socket.send(piece) {
+                Ok(length) => {
+                    // The system took a part: it has no room until an event says so.
+                    self.writable = length == piece.len();
+                    self.out.consume(length, pool);
+                    sent += length;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Plans the end of directions: receiving ends at once, sending behind the queue.
+    pub(crate) fn plan_shutdown(&mut self, direction: Direction) {
+        if direction.ends_send() {
+            self.shutdown_planned = true;
+            self.finish();
+        }
+        if direction.ends_receive() {
+            self.end(Direction::Receive);
+        }
+    }
+
+    /// Ends sending, if that is planned and the queue is empty.
+    pub(crate) fn finish(&mut self) {
+        if self.out.is_empty() && std::mem::take(&mut self.shutdown_planned) {
+            self.end(Direction::Send);
+        }
+    }
+
+    fn end(&self, direction: Direction) {
+        let Some(socket) = &self.io else { return };
+        if let Err(error) = system::shutdown(socket, direction) {
+            // The peer was faster: there is nothing left to end.
+            tracing::debug!(socket = %self.id, "shutdown: {error}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The bytes on their way: from a client's pipe to its sockets, and from the network to its pipe.
+
+use std::io;
+use std::time::Instant;
+
+use luasocketd_protocol::{
+    Call, ClientNote, Code, DATA_HEADER, Data, Failure, Frame, FrameError, SocketId, data_header, decode,
+};
+
+use super::pipe::{Arrival, DATA_OUT_MAX};
+use super::system::errno;
+use super::tcp::{Phase, TURN_BYTES};
+use super::worker::{Work, Worker};
+use crate::core::{Admission, ClientId, Input};
+
+impl Worker {
+    /// Reads once from a client and does what it says.
+    pub(crate) fn serve_client(&mut self, id: ClientId) {
+        let Some(pipe) = self.pipes.get_mut(id) else { return };
+        if !pipe.readable || pipe.is_clogged() {
+            return;
+        }
+        match pipe.read(&mut self.pool) {
+            Arrival::Nothing => {}
+            Arrival::Bytes => self.serve_frames(id),
+            Arrival::End => self.drop_client(id),
+        }
+        let Some(pipe) = self.pipes.get_mut(id) else { return };
+        if let Some(buffer) = pipe.reader.reclaim() {
+            self.pool.put(buffer);
+        }
+        if pipe.readable {
+            self.schedule(Work::Client(id));
+        }
+    }
+
+    /// Handles every whole frame that has arrived; then sends what they brought.
+    fn serve_frames(&mut self, id: ClientId) {
+        let Some(pipe) = self.pipes.get_mut(id) else { return };
+        // The reader is taken out so that a frame can be looked at while the worker acts on it.
+        let mut reader = std::mem::take(&mut pipe.reader);
+        let mut touched = std::mem::take(&mut self.touched);
+        let outcome = loop {
+            match reader.next_frame() {
+                Ok(Some(frame)) => {
+                    if let Err(error) = self.serve_frame(id, frame, &mut touched) {
+                        break Err(error);
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            if self.pipes.get(id).is_none() {
+                break Ok(());
+            }
+        };
+        if let Some(pipe) = self.pipes.get_mut(id) {
+            pipe.reader = reader;
+        }
+        for socket in touched.drain(..) {
+            self.send_to_peer(socket);
+        }
+        self.touched = touched;
+        if let Err(error) = outcome {
+            self.break_client(id, &error.to_string());
+        }
+    }
+
+    fn serve_frame(
+        &mut self,
+        id: ClientId,
+        frame: &[u8],
+        touched: &mut Vec<SocketId>,
+    ) -> Result<(), FrameError> {
+        match Frame::parse(frame)? {
+            Frame::Notification { method: "data", params } => self.queue_data(id, decode(params)?, touched),
+            Frame::Notification { method, params } => {
+                let note = ClientNote::parse(method, params)?;
+                self.handle(Input::Note { client: id, note });
+            }
+            Frame::Request { id: request, method: "hello", params } => {
+                match Call::parse_hello("hello", params) {
+                    Ok(hello) => {
+                        self.handle(Input::Request { client: id, request, call: Call::Hello(hello) });
+                    }
+                    Err(FrameError::Version(version)) => {
+                        self.core.refuse_version(id, request, version);
+                        self.perform_actions();
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Frame::Request { id: request, method, params } => match Call::parse(method, params) {
+                Ok(call) => self.handle(Input::Request { client: id, request, call }),
+                Err(FrameError::UnknownMethod) => {
+                    self.core.refuse_method(id, request, method);
+                    self.perform_actions();
+                }
+                Err(error) => return Err(error),
+            },
+            Frame::Response { .. } => return Err(FrameError::UnknownMethod),
+        }
+        Ok(())
+    }
+
+    /// Puts a client's bytes into the queue of their socket.
+    fn queue_data(&mut self, client: ClientId, data: Data<'_>, touched: &mut Vec<SocketId>) {
+        match self.core.admit_data(client, data.socket, data.bytes.len()) {
+            Admission::Ignore => {}
+            Admission::Overrun => self.break_client(client, "more data than was granted"),
+            Admission::Take => {
+                let Some(socket) = self.sockets.get_mut(data.socket) else { return };
+                socket.out.push(data.bytes, &mut self.pool);
+                if touched.last() != Some(&data.socket) {
+                    touched.push(data.socket);
+                }
+            }
+        }
+    }
+
+    /// Moves bytes on a socket in both directions, as far as its turn goes.
+    pub(crate) fn serve_socket(&mut self, id: SocketId) {
+        self.send_to_peer(id);
+        self.receive_from_peer(id);
+    }
+
+    /// Sends what waits for the peer.
+    pub(crate) fn send_to_peer(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if !matches!(socket.phase, Phase::Flowing(_) | Phase::Sending) {
+            return;
+        }
+        match socket.flush(&mut self.pool) {
+            Ok(sent) => {
+                socket.finish();
+                if socket.writable && !socket.out.is_empty() {
+                    self.schedule(Work::Socket(id));
+                }
+                if sent > 0 {
+                    self.core.on_written(id, sent);
+                    self.perform_actions();
+                }
+            }
+            Err(error) => {
+                socket.out.clear(&mut self.pool);
+                socket.write_error = Some(errno(&error));
+                // What the peer sent before may still be there to be read.
+                socket.readable = true;
+                self.receive_from_peer(id);
+            }
+        }
+    }
+
+    /// Receives once, straight into the queue of the client's pipe.
+    fn receive_from_peer(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let Phase::Flowing(client) = socket.phase else {
+            return self.notice_failure(id);
+        };
+        if !socket.readable {
+            return;
+        }
+        let Some(pipe) = self.pipes.get_mut(client) else { return self.notice_failure(id) };
+        let room = DATA_OUT_MAX.saturating_sub(pipe.out.len() + DATA_HEADER);
+        let length = self.core.push_credit(id).min(room).min(TURN_BYTES);
+        if length == 0 {
+            // Credit wakes the socket through the core; room through the pipe's next write.
+            if room == 0 && !pipe.stalled.contains(&id) {
+                pipe.stalled.push(id);
+            }
+            return;
+        }
+        let space = pipe.out.space(DATA_HEADER + length, &mut self.pool);
+        match socket.receive(&mut space[DATA_HEADER..]) {
+            Ok(None) => self.notice_failure(id),
+            Ok(Some(0)) => {
+                socket.readable = false;
+                socket.phase = Phase::Sending;
+                self.handle(Input::PeerEnded { socket: id });
+                self.notice_failure(id);
+            }
+            Ok(Some(received)) => {
+                // `received` is at most a frame's payload, which fits 32 bits.
+                space[..DATA_HEADER].copy_from_slice(&data_header(id, received as u32));
+                pipe.out.filled(DATA_HEADER + received);
+                if !std::mem::replace(&mut pipe.dirty, true) {
+                    self.dirty.push(client);
+                }
+                self.core.on_pushed(id, received);
+                if socket.readable {
+                    self.schedule(Work::Socket(id));
+                }
+            }
+            Err(error) => self.fail_socket(id, &error),
+        }
+    }
+
+    /// Reports a failed write once everything that came before it has been read.
+    fn notice_failure(&mut self, id: SocketId) {
+        if let Some(errno) = self.sockets.get_mut(id).and_then(|socket| socket.write_error.take()) {
+            self.fail_socket(id, &io::Error::from_raw_os_error(errno));
+        }
+    }
+
+    fn fail_socket(&mut self, id: SocketId, error: &io::Error) {
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.phase = Phase::Quiet;
+            socket.out.clear(&mut self.pool);
+        }
+        self.handle(Input::Failed { socket: id, failure: connection_failure(error) });
+    }
+
+    /// Says why a client that broke the protocol is let go, and lets it go.
+    pub(crate) fn break_client(&mut self, id: ClientId, reason: &str) {
+        tracing::warn!(client = %self.core.describe_client(id), "disconnected: {reason}");
+        self.drop_client(id);
+    }
+
+    /// Forgets a client's pipe; the core decides what becomes of its sockets.
+    pub(crate) fn drop_client(&mut self, id: ClientId) {
+        let Some(mut pipe) = self.pipes.remove(id) else { return };
+        if let Err(error) = self.poll.registry().deregister(pipe.stream()) {
+            tracing::error!("cannot deregister a pipe: {error}");
+        }
+        pipe.out.clear(&mut self.pool);
+        tracing::debug!(client = %self.core.describe_client(id), "gone");
+        self.handle(Input::ClientGone { client: id });
+    }
+
+    /// Feeds the core and does what it says.
+    pub(crate) fn handle(&mut self, input: Input<'_>) {
+        self.core.handle(input, Instant::now());
+        self.perform_actions();
+    }
+}
+
+/// What a client is told about a connection that has failed: LuaSocket knows one word for all the ways
+/// in which a peer can end it.
+fn connection_failure(error: &io::Error) -> Failure {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset => {
+            Failure::new(Code::Closed, format!("the peer has ended the connection: {error}"))
+        }
+        _ => Failure::os(errno(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_is_a_close_and_a_lost_route_is_not() {
+        for errno in [32, 103, 104] {
+            assert_eq!(connection_failure(&io::Error::from_raw_os_error(errno)).code, Code::Closed);
+        }
+        assert_eq!(connection_failure(&io::Error::from_raw_os_error(113)), Failure::os(113));
+    }
+}

@@ -1,0 +1,330 @@
+//! One event loop with its clients and all their sockets.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use luasocketd_protocol::SocketId;
+use mio::net::UnixStream;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Waker};
+
+use super::listener::PipeListener;
+use super::pipe::Pipe;
+use super::queue::Pool;
+use super::resolver::Resolver;
+use super::signals::Signals;
+use super::system::errno;
+use super::table::Table;
+use super::tcp::TcpSocket;
+use super::tokens::Source;
+use crate::core::{ClientId, Config, Core, Credentials, Input, Key};
+
+/// The most events that one look at the system brings; more come with the next look.
+const EVENTS_MAX: usize = 1024;
+
+/// New clients taken in one turn, so that a flood of them does not starve those that are served.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// How long the daemon takes no new clients after it ran out of descriptors: long enough to use no
+/// processor time, short enough that nobody notices.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The send and receive buffers of a pipe: one system call then moves a whole window (measured: half
+/// again as fast as the system's own size).
+const PIPE_BUFFER: usize = 1024 * 1024;
+
+/// What stops the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything was delivered, or the time for it was over.
+    Drained,
+    /// Somebody asked for an end at once.
+    Forced,
+}
+
+/// The event loop.
+#[derive(Debug)]
+pub struct Worker {
+    pub(crate) poll: Poll,
+    pub(crate) core: Core,
+    pub(crate) pipes: Table<ClientId, Pipe>,
+    pub(crate) sockets: Table<SocketId, TcpSocket>,
+    pub(crate) resolver: Resolver,
+    pub(crate) pool: Pool,
+    /// Clients and sockets with something left to do.
+    work: VecDeque<Work>,
+    /// Clients for which something was queued in this turn.
+    pub(crate) dirty: Vec<ClientId>,
+    /// Sockets for which the frames that are being handled brought data.
+    pub(crate) touched: Vec<SocketId>,
+    /// Requests for what is readable now: those that wait for the next look at the system.
+    pub(crate) syncs: Vec<(ClientId, u32)>,
+    listener: Option<PipeListener>,
+    listener_ready: bool,
+    accept_again: Option<Instant>,
+    signals: Signals,
+    ending: Option<Ending>,
+}
+
+/// Something with work left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    Client(ClientId),
+    Socket(SocketId),
+}
+
+impl Worker {
+    /// A loop without clients.
+    ///
+    /// # Errors
+    /// When the system has no descriptors for it.
+    pub fn new(config: Config, signals: Signals) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), Source::Resolver.token())?;
+        let signal_fd = signals.fd();
+        poll.registry().register(&mut SourceFd(&signal_fd), Source::Signals.token(), Interest::READABLE)?;
+        Ok(Worker {
+            poll,
+            core: Core::new(config),
+            pipes: Table::default(),
+            sockets: Table::default(),
+            resolver: Resolver::new(waker),
+            pool: Pool::default(),
+            work: VecDeque::new(),
+            dirty: Vec::new(),
+            touched: Vec::new(),
+            syncs: Vec::new(),
+            listener: None,
+            listener_ready: false,
+            accept_again: None,
+            signals,
+            ending: None,
+        })
+    }
+
+    /// Takes new clients from `listener` from here on.
+    ///
+    /// # Errors
+    /// When the system cannot watch it.
+    pub fn listen(&mut self, mut listener: PipeListener) -> io::Result<()> {
+        self.poll.registry().register(listener.source(), Source::Listener.token(), Interest::READABLE)?;
+        self.listener = Some(listener);
+        Ok(())
+    }
+
+    /// Takes a connected pipe as a client. Who is there is read from the kernel.
+    ///
+    /// # Errors
+    /// When the kernel does not say who is there, or the descriptor cannot be watched.
+    pub fn add_client(&mut self, stream: std::os::unix::net::UnixStream) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        let peer = rustix::net::sockopt::socket_peercred(&stream)?;
+        let credentials = Credentials {
+            uid: peer.uid.as_raw(),
+            gid: peer.gid.as_raw(),
+            pid: peer.pid.as_raw_nonzero().get(),
+        };
+        widen(&stream);
+        let id = match self.core.add_client(credentials, Instant::now()) {
+            Ok(id) => id,
+            Err(failure) => {
+                tracing::warn!(client = %credentials, "refused: {failure}");
+                return Ok(());
+            }
+        };
+        let mut stream = UnixStream::from_std(stream);
+        let token = Source::Client(id.parts().0).token();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut stream, token, both) {
+            self.handle(Input::ClientGone { client: id });
+            return Err(error);
+        }
+        tracing::debug!(client = %credentials, "connected");
+        self.pipes.insert(id, Pipe::new(id, stream));
+        self.schedule(Work::Client(id));
+        Ok(())
+    }
+
+    /// Starts to end: nothing new is begun, what was accepted is delivered.
+    pub fn drain(&mut self, timeout: Duration) {
+        if let Some(mut listener) = self.listener.take()
+            && let Err(error) = self.poll.registry().deregister(listener.source())
+        {
+            tracing::error!("cannot deregister the listening pipe: {error}");
+        }
+        self.handle(Input::Drain { timeout });
+    }
+
+    /// Ends the loop without waiting for anything.
+    pub fn stop(&mut self) {
+        self.ending = Some(Ending::Forced);
+    }
+
+    /// How many clients and sockets there are.
+    pub fn census(&self) -> (usize, usize) {
+        self.core.census()
+    }
+
+    /// Serves until drained or stopped; `on_signal` is told each signal that comes.
+    ///
+    /// # Errors
+    /// When the system cannot be asked for events any more.
+    pub fn run(&mut self, mut on_signal: impl FnMut(&mut Worker, i32)) -> io::Result<Ending> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            let syncs = std::mem::take(&mut self.syncs);
+            self.wait(&mut events, !syncs.is_empty())?;
+            for signal in self.note_events(&events) {
+                on_signal(self, signal);
+            }
+            self.handle(Input::Tick);
+            self.accept_clients();
+            self.work_once();
+            for (client, request) in syncs {
+                self.answer_sync(client, request);
+            }
+            self.flush_pipes();
+            if self.core.is_drained(Instant::now()) {
+                self.ending.get_or_insert(Ending::Drained);
+            }
+            if let Some(ending) = self.ending {
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// Waits for events, until the next timer, or not at all when there is work left.
+    fn wait(&mut self, events: &mut Events, hasty: bool) -> io::Result<()> {
+        let next = [self.core.poll_timeout(), self.accept_again].into_iter().flatten().min();
+        let timeout = match next {
+            _ if hasty || !self.work.is_empty() => Some(Duration::ZERO),
+            Some(at) => Some(at.saturating_duration_since(Instant::now())),
+            None => None,
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes what the events say; gives the signals among them.
+    fn note_events(&mut self, events: &Events) -> Vec<i32> {
+        let mut signals = Vec::new();
+        for event in events {
+            match Source::of(event.token()) {
+                Some(Source::Listener) => self.listener_ready = true,
+                Some(Source::Resolver) => {
+                    for (lookup, result) in self.resolver.take_answers() {
+                        self.handle(Input::Resolved { lookup, result });
+                    }
+                }
+                Some(Source::Signals) => signals.extend(self.signals.take()),
+                Some(Source::Client(slot)) => {
+                    if let Some(pipe) = self.pipes.in_slot(slot) {
+                        pipe.note(event);
+                        let id = pipe.id;
+                        self.schedule(Work::Client(id));
+                    }
+                }
+                Some(Source::Socket(slot)) => self.on_socket_event(slot, event),
+                Some(Source::Attempt(slot, attempt)) => self.on_attempt_event(slot, attempt),
+                None => {}
+            }
+        }
+        signals
+    }
+
+    /// Notes that a client or a socket has something to do.
+    pub(crate) fn schedule(&mut self, work: Work) {
+        let scheduled = match work {
+            Work::Client(id) => self.pipes.get_mut(id).map(|pipe| &mut pipe.scheduled),
+            Work::Socket(id) => self.sockets.get_mut(id).map(|socket| &mut socket.scheduled),
+        };
+        if let Some(scheduled) = scheduled
+            && !std::mem::replace(scheduled, true)
+        {
+            self.work.push_back(work);
+        }
+    }
+
+    /// Gives a turn to everything that has work now; what comes up meanwhile waits for the next look.
+    fn work_once(&mut self) {
+        for _ in 0..self.work.len() {
+            match self.work.pop_front() {
+                None => break,
+                Some(Work::Client(id)) => {
+                    if let Some(pipe) = self.pipes.get_mut(id) {
+                        pipe.scheduled = false;
+                        if !pipe.out.is_empty() && !std::mem::replace(&mut pipe.dirty, true) {
+                            self.dirty.push(id);
+                        }
+                        self.serve_client(id);
+                    }
+                }
+                Some(Work::Socket(id)) => {
+                    if let Some(socket) = self.sockets.get_mut(id) {
+                        socket.scheduled = false;
+                        self.serve_socket(id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes what this turn has queued for clients, and lets those go on that had no room.
+    fn flush_pipes(&mut self) {
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(pipe) = self.pipes.get_mut(id) else { continue };
+            pipe.dirty = false;
+            let was_clogged = pipe.is_clogged();
+            pipe.flush(&mut self.pool);
+            let goes_on = was_clogged && !pipe.is_clogged() && pipe.readable;
+            let stalled = if pipe.out.is_empty() { std::mem::take(&mut pipe.stalled) } else { Vec::new() };
+            if goes_on {
+                self.schedule(Work::Client(id));
+            }
+            for socket in stalled {
+                self.schedule(Work::Socket(socket));
+            }
+        }
+    }
+
+    fn accept_clients(&mut self) {
+        let now = Instant::now();
+        if self.accept_again.is_some_and(|at| at <= now) {
+            self.accept_again = None;
+        }
+        for _ in 0..ACCEPTS_PER_TURN {
+            if !self.listener_ready || self.accept_again.is_some() {
+                return;
+            }
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
+                Ok(Some(stream)) => {
+                    if let Err(error) = self.add_client(stream) {
+                        tracing::warn!("a client could not be taken in: {error}");
+                    }
+                }
+                Ok(None) => self.listener_ready = false,
+                Err(error) => {
+                    tracing::warn!(errno = errno(&error), "no new clients for a moment: {error}");
+                    self.accept_again = Some(now + ACCEPT_PAUSE);
+                }
+            }
+        }
+        // More may wait, and no event will say so.
+        self.accept_again.get_or_insert(now);
+    }
+}
+
+/// Gives a pipe large buffers; a smaller one than asked for is no reason to refuse a client.
+fn widen(stream: &impl AsFd) {
+    let fd = stream.as_fd();
+    let done = rustix::net::sockopt::set_socket_send_buffer_size(fd, PIPE_BUFFER)
+        .and_then(|()| rustix::net::sockopt::set_socket_recv_buffer_size(fd, PIPE_BUFFER));
+    if let Err(error) = done {
+        tracing::debug!("a pipe keeps its small buffers: {error}");
+    }
+}
