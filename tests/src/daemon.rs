@@ -1,0 +1,135 @@
+//! A served daemon for one test.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::build::program;
+use crate::process::{Job, Outcome, Running, wait_until};
+
+/// How long a daemon may live; no test comes near.
+const LIFETIME: Duration = Duration::from_secs(900);
+
+/// `luasocketd serve` on a socket in a directory of its own; killed when dropped.
+pub struct Daemon {
+    running: Running,
+    socket: PathBuf,
+    directory: TempDir,
+}
+
+impl Daemon {
+    /// A daemon that allows everything.
+    pub fn start() -> Daemon {
+        Daemon::with_args(&["--allow", "*"])
+    }
+
+    /// A daemon that allows nothing.
+    pub fn deny_all() -> Daemon {
+        Daemon::with_args(&[])
+    }
+
+    /// A daemon with these arguments after `serve --socket PATH`.
+    pub fn with_args(args: &[&str]) -> Daemon {
+        Daemon::launch(new_directory(), |socket| Daemon::job(socket).args(args))
+    }
+
+    /// A daemon that allows everything and may open only so many descriptors.
+    pub fn with_descriptor_limit(limit: u32) -> Daemon {
+        Daemon::launch(new_directory(), |socket| {
+            let line = format!(r#"ulimit -n {limit}; exec "$0" serve --socket "$1" --allow '*'"#);
+            Job::new("sh").arg("-c").arg(line).arg(program()).arg(socket).limit(LIFETIME)
+        })
+    }
+
+    /// The job `luasocketd serve --socket PATH`, not started.
+    pub fn job(socket: &Path) -> Job {
+        Job::new(program()).arg("serve").arg("--socket").arg(socket).limit(LIFETIME)
+    }
+
+    /// A new daemon on the path of one that was killed.
+    pub fn restart(mut self) -> Daemon {
+        self.kill();
+        let Daemon { directory, .. } = self;
+        Daemon::launch(directory, |socket| Daemon::job(socket).args(["--allow", "*"]))
+    }
+
+    fn launch(directory: TempDir, job: impl FnOnce(&Path) -> Job) -> Daemon {
+        let socket = directory.path().join("daemon.sock");
+        let mut running = job(&socket).start();
+        let ready = running.line();
+        assert_eq!(ready, format!("ready {}", socket.display()), "the ready line");
+        Daemon { running, socket, directory }
+    }
+
+    /// The path of its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.running.signal(signal);
+    }
+
+    /// Kills it, as `kill -9` does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        wait_until("the killed daemon is gone", Duration::from_secs(5), || !self.running.is_running());
+    }
+
+    /// Waits until it ends by itself.
+    pub fn finish(self) -> Outcome {
+        self.running.finish()
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.running.is_running()
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.pid());
+        std::fs::read_dir(path).expect("the daemon runs").count()
+    }
+
+    /// Waits until it has no more descriptors open than `baseline`.
+    pub fn settle_to(&self, baseline: usize, limit: Duration) {
+        wait_until("the daemon has closed what it held", limit, || self.descriptors() <= baseline);
+    }
+
+    /// Its resident memory in bytes.
+    pub fn memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("the daemon runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("VmRSS is a number of kB");
+        kib * 1024
+    }
+
+    /// A bare connection to its pipe, with bounded reads and writes.
+    pub fn pipe(&self) -> UnixStream {
+        let stream = UnixStream::connect(&self.socket).expect("the daemon listens");
+        let limit = Some(Duration::from_secs(10));
+        stream.set_read_timeout(limit).expect("a limit above zero is taken");
+        stream.set_write_timeout(limit).expect("a limit above zero is taken");
+        stream
+    }
+
+    /// The directory of its socket.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+fn new_directory() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory can be created")
+}
