@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::failure::Failure;
-use crate::scan::elements;
+use crate::scan::{array_length, elements};
 use crate::types::SocketId;
 
 /// Why bytes are not a message of this protocol. Every one of them ends the connection.
@@ -21,7 +21,7 @@ pub enum FrameError {
     UnknownMethod,
     /// `hello` asks for a version that is not spoken here.
     #[error("protocol version {0} is not spoken here, version {spoken} is", spoken = crate::VERSION)]
-    Version(u32),
+    Version(u64),
 }
 
 impl From<rmp_serde::decode::Error> for FrameError {
@@ -64,19 +64,26 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// [`FrameError::Malformed`] for any other shape.
     pub fn parse(frame: &'a [u8]) -> Result<Self, FrameError> {
-        match (frame.first(), frame.get(1)) {
-            (Some(0x94), Some(&REQUEST)) => {
-                let [_, id, method, params] = elements(frame)?;
-                Ok(Frame::Request { id: decode(id)?, method: decode(method)?, params })
+        match array_length(frame)? {
+            4 => {
+                let [kind, first, second, third] = elements(frame)?;
+                match decode(kind)? {
+                    REQUEST => {
+                        Ok(Frame::Request { id: decode(first)?, method: decode(second)?, params: third })
+                    }
+                    RESPONSE => {
+                        let outcome = decode::<Option<Failure>>(second)?.map_or(Ok(third), Err);
+                        Ok(Frame::Response { id: decode(first)?, outcome })
+                    }
+                    _ => Err(FrameError::Malformed),
+                }
             }
-            (Some(0x94), Some(&RESPONSE)) => {
-                let [_, id, failure, result] = elements(frame)?;
-                let outcome = decode::<Option<Failure>>(failure)?.map_or(Ok(result), Err);
-                Ok(Frame::Response { id: decode(id)?, outcome })
-            }
-            (Some(0x93), Some(&NOTIFICATION)) => {
-                let [_, method, params] = elements(frame)?;
-                Ok(Frame::Notification { method: decode(method)?, params })
+            3 => {
+                let [kind, method, params] = elements(frame)?;
+                match decode(kind)? {
+                    NOTIFICATION => Ok(Frame::Notification { method: decode(method)?, params }),
+                    _ => Err(FrameError::Malformed),
+                }
             }
             _ => Err(FrameError::Malformed),
         }

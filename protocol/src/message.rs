@@ -91,10 +91,8 @@ impl<'a> Call<'a> {
         if method != "hello" {
             return Err(FrameError::UnknownMethod);
         }
-        match decode(first_element(params)?)? {
-            VERSION => decode(params),
-            other => Err(FrameError::Version(other)),
-        }
+        let version: u64 = decode(first_element(params)?)?;
+        if version == u64::from(VERSION) { decode(params) } else { Err(FrameError::Version(version)) }
     }
 }
 

@@ -64,8 +64,9 @@ impl FrameReader {
         let bytes = &self.buffer[self.unread.clone()];
         match bytes.first() {
             None => return Ok(None),
-            // A frame is an array of three or four; anything else is refused at its first byte.
-            Some(0x93 | 0x94) => {}
+            // A frame is an array of three or four, in one of MessagePack's three spellings; anything
+            // else is refused at its first byte.
+            Some(0x93 | 0x94 | 0xdc | 0xdd) => {}
             Some(_) => return Err(self.break_with(FrameError::Malformed)),
         }
         match self.scanner.advance(bytes) {

@@ -40,6 +40,12 @@ impl Scanner {
     }
 }
 
+/// How many values an array has.
+pub(crate) fn array_length(array: &[u8]) -> Result<usize, FrameError> {
+    let header = Header::read(array)?.filter(|header| header.is_array);
+    header.map(|header| header.children).ok_or(FrameError::Malformed)
+}
+
 /// Cuts an array of exactly `N` values into them.
 pub(crate) fn elements<const N: usize>(array: &[u8]) -> Result<[&[u8]; N], FrameError> {
     let header = Header::read(array)?.filter(|header| header.is_array && header.children == N);

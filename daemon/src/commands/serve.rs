@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use luasocketd::core::Config;
 use luasocketd::core::policy::Policy;
 use luasocketd::shell::{Ending, PipeListener, Signals, Worker, number};
+use rustix::process::{Resource, Rlimit};
 use sd_notify::NotifyState;
 use tracing::level_filters::LevelFilter;
 
@@ -46,6 +47,7 @@ fn serve_on(listener: PipeListener, signals: Signals, options: &ServeOptions) ->
     if options.policy.allow.is_empty() {
         tracing::warn!("no --allow rule: every connection is refused");
     }
+    raise_descriptor_limit();
     let config = Config { policy: Policy::new(options.policy.allow.clone()), ..Config::default() };
     let path = listener.path().to_owned();
     let mut worker = Worker::new(config, signals)?;
@@ -62,6 +64,15 @@ fn serve_on(listener: PipeListener, signals: Signals, options: &ServeOptions) ->
         notify(&[NotifyState::Stopping]);
         worker.drain(options.drain_timeout);
     })
+}
+
+/// Takes all the descriptors that the system grants: each client and each socket needs one.
+fn raise_descriptor_limit() {
+    let limits = rustix::process::getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limits.maximum, maximum: limits.maximum };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, all) {
+        tracing::warn!("cannot raise the limit of descriptors: {error}");
+    }
 }
 
 /// Says that clients may come: on standard output for whoever started it, and to the service manager.

@@ -130,7 +130,7 @@ impl Core {
     }
 
     /// Answers a hello whose version is not spoken here, and lets the client go.
-    pub fn refuse_version(&mut self, client: ClientId, request: u32, version: u32) {
+    pub fn refuse_version(&mut self, client: ClientId, request: u32, version: u64) {
         let text = format!("protocol version {version} is not spoken here, version {VERSION} is");
         self.fail(client, request, Failure::new(Code::Version, text.clone()));
         self.disconnect(client, text);

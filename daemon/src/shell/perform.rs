@@ -295,6 +295,7 @@ impl Worker {
     /// Drops the system's sockets of `id`, which closes them and ends their watch.
     fn close(&mut self, id: SocketId) {
         if let Some(mut socket) = self.sockets.remove(id) {
+            socket.discard_received();
             socket.out.clear(&mut self.pool);
         }
     }

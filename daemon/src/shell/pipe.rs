@@ -79,7 +79,9 @@ impl Pipe {
 
     /// Reads once.
     pub(crate) fn read(&mut self, pool: &mut Pool) -> Arrival {
-        self.reader.lend(pool.take());
+        if self.reader.buffered() == 0 {
+            self.reader.lend(pool.take());
+        }
         let space = self.reader.space(self.read_size);
         let asked = space.len().min(self.read_size);
         loop {

@@ -14,6 +14,11 @@ use crate::core::ClientId;
 /// the others have theirs; as much as one frame carries.
 pub(crate) const TURN_BYTES: usize = luasocketd_protocol::MAX_DATA;
 
+/// What a closing socket throws away: as much as a system's receive buffer holds before it has grown,
+/// so that a peer that goes on sending cannot hold up the loop.
+const DISCARD_BYTES: usize = 16 * 1024;
+const DISCARDS_MAX: usize = 16;
+
 /// The shell's half of a socket.
 #[derive(Debug)]
 pub(crate) struct TcpSocket {
@@ -94,6 +99,22 @@ impl TcpSocket {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Throws away what has been received and will not be read. The system answers a close before that
+    /// with a reset, which can overtake and destroy bytes that the peer has not read yet.
+    pub(crate) fn discard_received(&mut self) {
+        if !matches!(self.phase, Phase::Flowing(_) | Phase::Sending) {
+            return;
+        }
+        let mut scratch = [0; DISCARD_BYTES];
+        for _ in 0..DISCARDS_MAX {
+            match self.receive(&mut scratch) {
+                Ok(Some(length)) if length > 0 => {}
+                // Nothing left, the end, or a failure that no one is there to hear of.
+                _ => return,
             }
         }
     }

@@ -7,15 +7,17 @@ use luasocketd_protocol::{
     Call, ClientNote, Code, DATA_HEADER, Data, Failure, Frame, FrameError, SocketId, data_header, decode,
 };
 
-use super::pipe::{Arrival, DATA_OUT_MAX};
+use super::pipe::{Arrival, DATA_OUT_MAX, Pipe};
 use super::system::errno;
 use super::tcp::{Phase, TURN_BYTES};
 use super::worker::{Work, Worker};
 use crate::core::{Admission, ClientId, Input};
 
 impl Worker {
-    /// Reads once from a client and does what it says.
+    /// Does what a client has said, and reads once more from it.
     pub(crate) fn serve_client(&mut self, id: ClientId) {
+        // Frames that waited for room for their answers come before those that are not read yet.
+        self.serve_frames(id);
         let Some(pipe) = self.pipes.get_mut(id) else { return };
         if !pipe.readable || pipe.is_clogged() {
             return;
@@ -34,9 +36,13 @@ impl Worker {
         }
     }
 
-    /// Handles every whole frame that has arrived; then sends what they brought.
+    /// Handles the whole frames that have arrived, as long as there is room for answers; then sends
+    /// what they brought.
     fn serve_frames(&mut self, id: ClientId) {
         let Some(pipe) = self.pipes.get_mut(id) else { return };
+        if pipe.reader.buffered() == 0 {
+            return;
+        }
         // The reader is taken out so that a frame can be looked at while the worker acts on it.
         let mut reader = std::mem::take(&mut pipe.reader);
         let mut touched = std::mem::take(&mut self.touched);
@@ -50,7 +56,7 @@ impl Worker {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
-            if self.pipes.get(id).is_none() {
+            if self.pipes.get(id).is_none_or(Pipe::is_clogged) {
                 break Ok(());
             }
         };

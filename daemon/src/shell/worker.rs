@@ -64,6 +64,8 @@ pub struct Worker {
     listener: Option<PipeListener>,
     listener_ready: bool,
     accept_again: Option<Instant>,
+    /// Whether the operator has been told that no client can be taken in.
+    starved: bool,
     signals: Signals,
     ending: Option<Ending>,
 }
@@ -99,6 +101,7 @@ impl Worker {
             listener: None,
             listener_ready: false,
             accept_again: None,
+            starved: false,
             signals,
             ending: None,
         })
@@ -182,8 +185,13 @@ impl Worker {
             self.handle(Input::Tick);
             self.accept_clients();
             self.work_once();
-            for (client, request) in syncs {
-                self.answer_sync(client, request);
+            if events.iter().count() < EVENTS_MAX {
+                for (client, request) in syncs {
+                    self.answer_sync(client, request);
+                }
+            } else {
+                // The system may have more to tell than one look brings.
+                self.syncs.extend(syncs);
             }
             self.flush_pipes();
             if self.core.is_drained(Instant::now()) {
@@ -280,7 +288,7 @@ impl Worker {
             pipe.dirty = false;
             let was_clogged = pipe.is_clogged();
             pipe.flush(&mut self.pool);
-            let goes_on = was_clogged && !pipe.is_clogged() && pipe.readable;
+            let goes_on = was_clogged && !pipe.is_clogged();
             let stalled = if pipe.out.is_empty() { std::mem::take(&mut pipe.stalled) } else { Vec::new() };
             if goes_on {
                 self.schedule(Work::Client(id));
@@ -303,13 +311,16 @@ impl Worker {
             let Some(listener) = &self.listener else { return };
             match listener.accept() {
                 Ok(Some(stream)) => {
+                    self.starved = false;
                     if let Err(error) = self.add_client(stream) {
                         tracing::warn!("a client could not be taken in: {error}");
                     }
                 }
                 Ok(None) => self.listener_ready = false,
                 Err(error) => {
-                    tracing::warn!(errno = errno(&error), "no new clients for a moment: {error}");
+                    if !std::mem::replace(&mut self.starved, true) {
+                        tracing::warn!(errno = errno(&error), "no new clients until that is over: {error}");
+                    }
                     self.accept_again = Some(now + ACCEPT_PAUSE);
                 }
             }

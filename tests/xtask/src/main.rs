@@ -1,1 +1,57 @@
-fn main() {}
+//! What cargo alone cannot do: the module for every Lua version, and a machine that is fit for the
+//! tests. `cargo xtask modules` and `cargo xtask test`.
+
+mod modules;
+mod needs;
+mod process;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Builds the Lua modules and runs the tests")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build the loadable module for every Lua version into target/lua.
+    Modules {
+        /// Build with debug assertions and without optimisation.
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Install or name what the tests need, build everything, run all tests.
+    Test {
+        /// Passed on to `cargo test`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Modules { debug } => modules::build_all(debug),
+        Task::Test { args } => test(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn test(args: &[String]) -> Result<(), String> {
+    needs::provide()?;
+    modules::build_all(true)?;
+    modules::build_interpreter()?;
+    process::cargo(&["build", "--package", "luasocketd"])?;
+    let mut test = vec!["test", "--workspace"];
+    test.extend(args.iter().map(String::as_str));
+    process::cargo(&test)
+}

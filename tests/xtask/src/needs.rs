@@ -1,0 +1,61 @@
+//! What the tests need of the machine, installed where that is possible, else named in one line.
+
+use std::env;
+use std::path::Path;
+
+use crate::process::run;
+
+/// A file that has to be there, and Debian's package of it. A name without a slash is a command.
+const NEEDS: [(&str, &str); 12] = [
+    ("cc", "gcc"),
+    ("lua5.1", "lua5.1"),
+    ("lua5.2", "lua5.2"),
+    ("lua5.3", "lua5.3"),
+    ("lua5.4", "lua5.4"),
+    ("luajit", "luajit"),
+    ("/usr/share/lua/5.4/socket.lua", "lua-socket"),
+    ("/usr/include/lua5.1/lua.h", "liblua5.1-0-dev"),
+    ("/usr/include/lua5.4/lua.h", "liblua5.4-dev"),
+    ("/usr/include/luajit-2.1/lua.h", "libluajit-5.1-dev"),
+    ("/usr/sbin/nginx", "nginx-light"),
+    ("python3", "python3"),
+];
+
+/// Installs what is missing as root with apt-get, or says what to install.
+pub fn provide() -> Result<(), String> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let wanted = format!("apt-get install --yes --no-install-recommends {}", missing.join(" "));
+    if !is_root() || !has("apt-get") {
+        return Err(format!("the tests need some packages; as root: {wanted}"));
+    }
+    // So that apt-get asks nothing.
+    run("env", &["DEBIAN_FRONTEND=noninteractive", "apt-get", "update", "--quiet"])?;
+    let mut install =
+        vec!["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--quiet", "--yes", "--no-install-recommends"];
+    install.extend(&missing);
+    run("env", &install)?;
+    match self::missing().as_slice() {
+        [] => Ok(()),
+        still => Err(format!("still missing after the installation: {}", still.join(" "))),
+    }
+}
+
+fn missing() -> Vec<&'static str> {
+    NEEDS.iter().filter(|(file, _)| !has(file)).map(|(_, package)| *package).collect()
+}
+
+fn has(file: &str) -> bool {
+    if file.contains('/') {
+        return Path::new(file).exists();
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|directory| directory.join(file).is_file())
+}
+
+fn is_root() -> bool {
+    // The owner of our own process directory is who we are.
+    std::fs::metadata("/proc/self").is_ok_and(|found| std::os::unix::fs::MetadataExt::uid(&found) == 0)
+}
