@@ -12,7 +12,7 @@ show.values("peer", (object:getpeername()), select(3, object:getpeername()))
 show.values("same port", tonumber((select(2, object:getpeername()))) == tonumber(port))
 local accepted = server:accept()
 show.values("accepted", accepted.class, (accepted:getpeername()), select(3, accepted:getsockname()))
-show.values("names match", (select(2, accepted:getpeername())) == (select(2, object:getsockname())))
+show.values("names match", tonumber((select(2, accepted:getpeername()))) == tonumber((select(2, object:getsockname()))))
 
 local made = socket.connect("localhost", tostring(port))
 show.values("function by name", made.class)

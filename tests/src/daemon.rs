@@ -51,7 +51,9 @@ impl Daemon {
 
     /// A new daemon on the path of one that was killed.
     pub fn restart(mut self) -> Daemon {
-        self.kill();
+        if self.is_running() {
+            self.kill();
+        }
         let Daemon { directory, .. } = self;
         Daemon::launch(directory, |socket| Daemon::job(socket).args(["--allow", "*"]))
     }

@@ -11,7 +11,8 @@ use rustix::process::Signal;
 const LOOP: &str = r#"
     local socket = require "socket"
     local server = assert(socket.bind("127.0.0.1", 0))
-    local client = assert(socket.connect(server:getsockname()))
+    local host, port = server:getsockname()
+    local client = assert(socket.connect(host, port))
     local other = assert(server:accept())
     client:send("through\n")
     print(other:receive())

@@ -12,13 +12,10 @@ use super::dial::{Dial, Next};
 use super::flow::Flow;
 use super::machine::{Core, shutting_down};
 use super::policy::Verdict;
-use super::requests::{bad_argument, check_name, denied, errno};
+use super::requests::{bad_argument, check_name, denied, eai, errno};
 use super::slots::ClientId;
 use super::socket::{ConnectPlan, Plan, State};
 use super::timers::Timer;
-
-/// The resolver's number for a name without an address (`netdb.h` of glibc and musl).
-const EAI_NODATA: i32 = -5;
 
 impl Core {
     pub(crate) fn on_connect(
@@ -114,7 +111,7 @@ impl Core {
         let addresses = match result {
             Ok(addresses) if addresses.is_empty() => {
                 let (code, message) = (Code::Resolve, "the name has no address".to_owned());
-                return self.fail_socket_call(socket, Failure { code, detail: EAI_NODATA, message });
+                return self.fail_socket_call(socket, Failure { code, detail: eai::NODATA, message });
             }
             Ok(addresses) => addresses,
             Err(failure) => return self.fail_socket_call(socket, failure),

@@ -30,6 +30,8 @@ pub enum Admission {
     Ignore,
     /// Disconnect the client: it was granted less.
     Overrun,
+    /// Disconnect the client: it has not said hello.
+    NoHello,
 }
 
 /// Both directions of a connected socket.

@@ -138,7 +138,10 @@ impl Core {
     pub fn admit_data(&mut self, client: ClientId, socket: SocketId, length: usize) -> Admission {
         match self.sockets.get_mut(socket).filter(|socket| socket.client == client).map(|s| &mut s.state) {
             Some(State::Connected(flow)) => flow.admit(length),
-            _ => Admission::Ignore,
+            _ => match self.clients.get(client).map(|client| &client.phase) {
+                Some(Phase::Greeting(_)) => Admission::NoHello,
+                _ => Admission::Ignore,
+            },
         }
     }
 

@@ -26,6 +26,13 @@ pub(crate) mod errno {
     pub(crate) const ECONNABORTED: i32 = 103;
 }
 
+/// The resolver's numbers that the core gives itself (`netdb.h` of glibc and musl).
+pub(crate) mod eai {
+    pub(crate) const NONAME: i32 = -2;
+    pub(crate) const NODATA: i32 = -5;
+    pub(crate) const SERVICE: i32 = -8;
+}
+
 impl Core {
     pub(crate) fn on_request(&mut self, client: ClientId, request: u32, call: Call<'_>, now: Instant) {
         let Some(entry) = self.clients.get(client) else { return };
@@ -311,13 +318,15 @@ fn check_option(set: &SetOption) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether host and port are short enough to be names at all.
+/// Whether host and port are short enough to be names at all. What is not gets the resolver's answer to
+/// such a name, without the resolver.
 pub(crate) fn check_name(host: &str, port: &str) -> Result<(), Failure> {
+    let unknown = |detail, message| Err(Failure { code: Code::Resolve, detail, message });
     if host.len() > HOST_MAX {
-        return Err(bad_argument(format!("a host name is at most {HOST_MAX} bytes long")));
+        return unknown(eai::NONAME, format!("a host name is at most {HOST_MAX} bytes long"));
     }
     if port.len() > PORT_MAX {
-        return Err(bad_argument(format!("a port or service name is at most {PORT_MAX} bytes long")));
+        return unknown(eai::SERVICE, format!("a port or service name is at most {PORT_MAX} bytes long"));
     }
     Ok(())
 }

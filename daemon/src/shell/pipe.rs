@@ -27,6 +27,8 @@ pub(crate) struct Pipe {
     pub(crate) out: ByteQueue,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
+    /// The client has ended: a short read is no reason to wait, as no further event may come.
+    hung_up: bool,
     /// The client reads nothing any more; what it has written is still read.
     pub(crate) deaf: bool,
     /// Whether it stands in the list of work.
@@ -55,6 +57,7 @@ impl Pipe {
             out: ByteQueue::default(),
             readable: true,
             writable: true,
+            hung_up: false,
             deaf: false,
             scheduled: false,
             dirty: false,
@@ -70,6 +73,7 @@ impl Pipe {
     pub(crate) fn note(&mut self, event: &Event) {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+        self.hung_up |= event.is_read_closed() || event.is_error();
     }
 
     /// Whether requests wait until the client has read its answers.
@@ -88,8 +92,8 @@ impl Pipe {
             match self.stream.read(&mut space[..asked]) {
                 Ok(0) => return Arrival::End,
                 Ok(length) => {
-                    self.readable = length == asked;
-                    if self.readable {
+                    self.readable = length == asked || self.hung_up;
+                    if length == asked {
                         self.read_size = (self.read_size * 2).min(MAX_FRAME);
                     } else if length < READ_MIN {
                         self.read_size = READ_MIN;

@@ -114,6 +114,7 @@ impl Worker {
         match self.core.admit_data(client, data.socket, data.bytes.len()) {
             Admission::Ignore => {}
             Admission::Overrun => self.break_client(client, "more data than was granted"),
+            Admission::NoHello => self.break_client(client, "no hello before the first data"),
             Admission::Take => {
                 let Some(socket) = self.sockets.get_mut(data.socket) else { return };
                 socket.out.push(data.bytes, &mut self.pool);

@@ -225,9 +225,6 @@ impl World {
             .map_or(0, |k| k.credit);
         let overrun = random.once_in(300);
         let length = if overrun { credit + 1 } else { random.below(credit + 1) };
-        if !self.clients[&client].greeted {
-            return;
-        }
         match self.core.admit_data(client, socket, length as usize) {
             Admission::Take => {
                 assert!(!overrun, "took more than was granted");
@@ -239,6 +236,10 @@ impl World {
                 if let Some(known) = self.clients.get_mut(&client).unwrap().sockets.get_mut(&socket) {
                     known.credit = known.credit.saturating_sub(length);
                 }
+            }
+            Admission::NoHello => {
+                assert!(!self.clients[&client].greeted, "it has said hello");
+                self.drop_client(client);
             }
             Admission::Overrun => {
                 assert!(overrun, "{length} bytes of {credit} granted are an overrun");

@@ -43,11 +43,10 @@ fn lay_out(built: &Path, directory: &Path) -> io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(directory))?;
         replace(&path, |path| symlink(original, path))?;
     }
-    for file in fs::read_dir(repository().join("shim/lua"))? {
-        let file = file?;
-        replace(&directory.join(file.file_name()), |path| fs::copy(file.path(), path).map(drop))?;
-    }
-    Ok(())
+    // The other Lua files are built into the module.
+    replace(&directory.join("socket.lua"), |path| {
+        fs::copy(repository().join("shim/lua/socket.lua"), path).map(drop)
+    })
 }
 
 fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
