@@ -46,7 +46,6 @@ pub struct ScriptOptions {
     /// The script, `-` for standard input, and what it finds in `arg` and `...`. Options of this
     /// command go before the script; what comes after it is the script's.
     #[arg(value_names = ["SCRIPT", "ARG"], required = true, num_args = 1.., trailing_var_arg = true)]
-    #[arg(allow_hyphen_values = true)]
     words: Vec<OsString>,
 }
 

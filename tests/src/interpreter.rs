@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::build::{modules_for, repository};
+use crate::build::{module_dir, modules_for, repository};
 use crate::daemon::Daemon;
 use crate::process::Job;
 
@@ -17,14 +17,22 @@ pub enum Interpreter {
     Lua53,
     /// `lua5.4`
     Lua54,
+    /// `lua5.5`, which `cargo xtask test` builds, as Debian 12 has none
+    Lua55,
     /// `luajit`
     LuaJit,
 }
 
 impl Interpreter {
     /// All of them.
-    pub const ALL: [Interpreter; 5] =
-        [Interpreter::Lua51, Interpreter::Lua52, Interpreter::Lua53, Interpreter::Lua54, Interpreter::LuaJit];
+    pub const ALL: [Interpreter; 6] = [
+        Interpreter::Lua51,
+        Interpreter::Lua52,
+        Interpreter::Lua53,
+        Interpreter::Lua54,
+        Interpreter::Lua55,
+        Interpreter::LuaJit,
+    ];
 
     /// The command, which is Debian's package name, too.
     pub fn name(self) -> &'static str {
@@ -33,6 +41,7 @@ impl Interpreter {
             Interpreter::Lua52 => "lua5.2",
             Interpreter::Lua53 => "lua5.3",
             Interpreter::Lua54 => "lua5.4",
+            Interpreter::Lua55 => "lua5.5",
             Interpreter::LuaJit => "luajit",
         }
     }
@@ -44,6 +53,7 @@ impl Interpreter {
             Interpreter::Lua52 => "5.2",
             Interpreter::Lua53 => "5.3",
             Interpreter::Lua54 => "5.4",
+            Interpreter::Lua55 => "5.5",
         }
     }
 
@@ -80,6 +90,11 @@ impl Interpreter {
     }
 
     fn path(self) -> PathBuf {
+        if self == Interpreter::Lua55 {
+            let path = module_dir("bin").join(self.name());
+            assert!(path.is_file(), "{} is missing; run: cargo xtask test", path.display());
+            return path;
+        }
         find_command(self.name()).unwrap_or_else(|| {
             panic!("{0} is missing; run: apt-get install {0}", self.name());
         })

@@ -160,7 +160,7 @@ impl Pipe {
     pub fn refusal(&mut self, method: &str, params: &[Value]) -> String {
         match self.call(method, params) {
             (Value::List(failure), Value::Nil) => match failure.as_slice() {
-                [Value::Text(code), Value::Number(_), Value::Text(_)] => code.clone(),
+                [Value::Text(code), Value::Number(_) | Value::Negative(_), Value::Text(_)] => code.clone(),
                 other => panic!("no [code, detail, message] for {method}: {other:?}"),
             },
             other => panic!("{method} was not refused: {other:?}"),

@@ -54,6 +54,11 @@ fn on_lua54() {
 }
 
 #[test]
+fn on_lua55() {
+    conforms(Interpreter::Lua55);
+}
+
+#[test]
 fn on_luajit() {
     conforms(Interpreter::LuaJit);
 }

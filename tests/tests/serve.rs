@@ -15,7 +15,7 @@ const LOOP: &str = r#"
     local client = assert(socket.connect(host, port))
     local other = assert(server:accept())
     client:send("through\n")
-    print(other:receive())
+    print((other:receive()))
 "#;
 
 fn works(daemon: &Daemon) {

@@ -72,19 +72,23 @@ pub fn build_interpreter() -> Result<(), String> {
         .try_build(lua_src::Lua55)
         .map_err(|error| format!("cannot build Lua 5.5: {error}"))?;
     fs::create_dir_all(&place).map_err(|error| format!("cannot make {}: {error}", place.display()))?;
-    let archive = library.lib_dir().join(format!("lib{}.a", library.libs().first().map_or("lua5.5", String::as_str)));
-    run("cc", &[
-        "-O2",
-        "-o",
-        &program.display().to_string(),
-        "-I",
-        &library.include_dir().display().to_string(),
-        "tests/c_host/interpreter.c",
-        // The whole library, its symbols visible, for the modules that are loaded later.
-        "-Wl,--export-dynamic,--whole-archive",
-        &archive.display().to_string(),
-        "-Wl,--no-whole-archive",
-        "-lm",
-        "-ldl",
-    ])
+    let archive =
+        library.lib_dir().join(format!("lib{}.a", library.libs().first().map_or("lua5.5", String::as_str)));
+    run(
+        "cc",
+        &[
+            "-O2",
+            "-o",
+            &program.display().to_string(),
+            "-I",
+            &library.include_dir().display().to_string(),
+            "tests/c_host/interpreter.c",
+            // The whole library, its symbols visible, for the modules that are loaded later.
+            "-Wl,--export-dynamic,--whole-archive",
+            &archive.display().to_string(),
+            "-Wl,--no-whole-archive",
+            "-lm",
+            "-ldl",
+        ],
+    )
 }

@@ -33,8 +33,14 @@ pub fn provide() -> Result<(), String> {
     }
     // So that apt-get asks nothing.
     run("env", &["DEBIAN_FRONTEND=noninteractive", "apt-get", "update", "--quiet"])?;
-    let mut install =
-        vec!["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--quiet", "--yes", "--no-install-recommends"];
+    let mut install = vec![
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "install",
+        "--quiet",
+        "--yes",
+        "--no-install-recommends",
+    ];
     install.extend(&missing);
     run("env", &install)?;
     match self::missing().as_slice() {

@@ -1,0 +1,2 @@
+-- socket.core, where the module is installed as luasocketd alone.
+return require "luasocketd.core"

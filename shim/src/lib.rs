@@ -1,0 +1,30 @@
+//! LuaSocket's face over luasocketd's pipe.
+//!
+//! A Lua script that uses this crate's modules opens no socket itself: each call travels over a local pipe
+//! to the daemon, which asks its policy and does the work. The script sees what LuaSocket would have
+//! returned. [`preload`] brings the modules into an embedded Lua; [`open`] holds the loaders for a loadable
+//! module, which is a crate of its own.
+//!
+//! The way of a call is visible in the file names: `lua` (what the script sees) > `session` (what its
+//! sockets are) > `pipe` (the waiting) > `mux` (the messages), and back.
+
+mod buffer;
+mod find;
+mod limits;
+mod lua;
+mod mux;
+mod pattern;
+mod pipe;
+mod preload;
+mod range;
+mod session;
+mod stream;
+mod text;
+
+pub use preload::{Options, preload, preload_with};
+
+/// The loaders of the Lua modules, for `luaopen_…` entry points.
+pub mod open {
+    pub use crate::lua::raw::open::{luasocketd, luasocketd_v1, socket, socket_core, socklibopen};
+    pub use mlua::lua_State;
+}

@@ -1,0 +1,398 @@
+//! Everything that goes on between one Lua state and its daemon: requests under way, connections,
+//! listening sockets, and the bytes that wait to be written.
+//!
+//! Pure: frames in, bytes out; `pipe` does the I/O. Invariants: nothing the daemon sends makes it hold
+//! more than credit and requests allow, an answer to a call that was given up is undone or kept for the
+//! next call, never lost, and after its death every call is answered with `closed`.
+
+use std::collections::{HashMap, VecDeque};
+
+use luasocketd_protocol::{
+    Address, Call, Cancel, ClientNote, Close, Code, DaemonNote, Endpoint, Failure, Frame, FrameError,
+    HelloReply, OptionValue, Overrun, Resolved, SocketId, Watch, Window, decode, encode_note, encode_request,
+};
+use thiserror::Error;
+
+use crate::stream::{Stream, closed};
+
+/// Requests under way on one pipe; a script whose calls time out at a daemon that hangs ends here.
+const REQUESTS_MAX: usize = 4096;
+
+/// Bytes waiting to be written above which notes that only inform are left out.
+const INFORM_MAX: usize = 16 * 1024;
+
+/// The daemon broke the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Violation {
+    /// Bytes that are no message for a client.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// More bytes or credit than the rules of the window allow.
+    #[error(transparent)]
+    Overrun(#[from] Overrun),
+    /// A message of a client.
+    #[error("a request from the daemon")]
+    Request,
+}
+
+/// A request under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Ticket(u32);
+
+/// What a request was answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reply {
+    Hello(HelloReply),
+    Socket(SocketId),
+    Endpoint(Endpoint),
+    Bound(luasocketd_protocol::Bound),
+    Addresses(Vec<Address>),
+    Address(Address),
+    Option(OptionValue),
+    Nothing,
+}
+
+/// What a request will be answered with.
+#[derive(Clone, Copy, Debug)]
+enum Want {
+    Hello,
+    Socket,
+    /// The window granted.
+    Connect(u32),
+    /// The window granted, and the listening socket.
+    Accept(u32, SocketId),
+    /// Whether the socket was there before.
+    Bound(bool),
+    Addresses,
+    Address,
+    Option,
+    Nothing,
+}
+
+#[derive(Debug)]
+struct Request {
+    want: Want,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Answered(Result<Reply, Failure>),
+    /// Nobody waits for the answer any more.
+    Abandoned,
+}
+
+/// A listening socket.
+#[derive(Debug, Default)]
+struct Listener {
+    /// Accepted for a call that had given up; the next one gets them.
+    queue: VecDeque<Endpoint>,
+    watched: bool,
+    acceptable: bool,
+}
+
+/// One pipe's state.
+#[derive(Debug, Default)]
+pub(crate) struct Mux {
+    out: Vec<u8>,
+    written: usize,
+    next_request: u32,
+    requests: HashMap<u32, Request>,
+    streams: HashMap<SocketId, Stream>,
+    listeners: HashMap<SocketId, Listener>,
+    dead: Option<String>,
+}
+
+impl Mux {
+    /// Bytes that wait to be written.
+    pub(crate) fn unwritten(&self) -> &[u8] {
+        &self.out[self.written..]
+    }
+
+    /// Says that the first `length` of them were written.
+    pub(crate) fn on_written(&mut self, length: usize) {
+        self.written += length;
+        if self.written >= self.out.len() {
+            self.written = 0;
+            self.out.clear();
+        }
+    }
+
+    /// Queues the rest of a frame whose start was written.
+    pub(crate) fn queue_rest(&mut self, rest: &[u8]) {
+        self.out.extend_from_slice(rest);
+    }
+
+    /// Queues a request.
+    ///
+    /// # Errors
+    /// `closed` after the pipe's death, `limit` when too many requests are under way.
+    pub(crate) fn request(&mut self, call: &Call<'_>) -> Result<Ticket, Failure> {
+        if self.is_dead() {
+            return Err(closed());
+        }
+        if self.requests.len() >= REQUESTS_MAX {
+            return Err(Failure::new(Code::Limit, "too many calls under way"));
+        }
+        while self.requests.contains_key(&self.next_request) {
+            self.next_request = self.next_request.wrapping_add(1);
+        }
+        let id = self.next_request;
+        self.next_request = id.wrapping_add(1);
+        self.requests.insert(id, Request { want: Want::of(call), state: State::Waiting });
+        encode_request(&mut self.out, id, call);
+        Ok(Ticket(id))
+    }
+
+    /// Queues a notification; none after the pipe's death.
+    pub(crate) fn note(&mut self, note: &ClientNote<'_>) {
+        if !self.is_dead() {
+            encode_note(&mut self.out, note);
+        }
+    }
+
+    /// Queues a notification that the daemon can do without.
+    pub(crate) fn inform(&mut self, note: &ClientNote<'_>) {
+        if self.unwritten().len() < INFORM_MAX {
+            self.note(note);
+        }
+    }
+
+    /// The answer, if it is there, without taking it.
+    pub(crate) fn peek_answer(&self, ticket: Ticket) -> Option<&Result<Reply, Failure>> {
+        match &self.requests.get(&ticket.0)?.state {
+            State::Answered(answer) => Some(answer),
+            State::Waiting | State::Abandoned => None,
+        }
+    }
+
+    /// Takes the answer, once it is there.
+    pub(crate) fn take_answer(&mut self, ticket: Ticket) -> Option<Result<Reply, Failure>> {
+        self.peek_answer(ticket)?;
+        match self.requests.remove(&ticket.0)?.state {
+            State::Answered(answer) => Some(answer),
+            State::Waiting | State::Abandoned => None,
+        }
+    }
+
+    /// Gives a request up; what came of it is kept for the next call or undone.
+    pub(crate) fn abandon(&mut self, ticket: Ticket) {
+        let Some(Request { want, state }) = self.requests.remove(&ticket.0) else { return };
+        match state {
+            State::Answered(answer) => self.settle(want, answer),
+            State::Waiting | State::Abandoned => {
+                self.requests.insert(ticket.0, Request { want, state: State::Abandoned });
+                if want.may_last() {
+                    self.note(&ClientNote::Cancel(Cancel { request: ticket.0 }));
+                }
+            }
+        }
+    }
+
+    /// The connection `id`.
+    pub(crate) fn stream(&mut self, id: SocketId) -> Option<&mut Stream> {
+        self.streams.get_mut(&id)
+    }
+
+    /// Queues a grant for the connection `id`, if it is one.
+    pub(crate) fn grant(&mut self, socket: SocketId, bytes: u32) {
+        if bytes > 0 {
+            self.note(&ClientNote::Window(Window { socket, bytes }));
+        }
+    }
+
+    /// Starts to treat `id` as a listening socket.
+    pub(crate) fn listen(&mut self, id: SocketId) {
+        self.listeners.entry(id).or_default();
+    }
+
+    /// A connection that was accepted for an earlier call.
+    pub(crate) fn take_accepted(&mut self, listener: SocketId) -> Option<Endpoint> {
+        let listener = self.listeners.get_mut(&listener)?;
+        listener.acceptable = false;
+        listener.queue.pop_front()
+    }
+
+    /// Whether an accept would not wait, as far as is known; asks the daemon to tell when it would not.
+    pub(crate) fn watch(&mut self, id: SocketId) -> bool {
+        let dead = self.is_dead();
+        let Some(listener) = self.listeners.get_mut(&id) else { return false };
+        if dead || listener.acceptable || !listener.queue.is_empty() {
+            return true;
+        }
+        if !std::mem::replace(&mut listener.watched, true) {
+            self.note(&ClientNote::Watch(Watch { socket: id }));
+        }
+        false
+    }
+
+    /// Closes a socket; gives the connection that it was.
+    pub(crate) fn remove(&mut self, socket: SocketId) -> Option<Stream> {
+        self.note(&ClientNote::Close(Close { socket }));
+        if let Some(listener) = self.listeners.remove(&socket) {
+            for endpoint in listener.queue {
+                self.close(endpoint.socket);
+            }
+        }
+        self.streams.remove(&socket)
+    }
+
+    /// Closes a socket for good.
+    pub(crate) fn close(&mut self, socket: SocketId) {
+        drop(self.remove(socket));
+    }
+
+    /// Why the pipe is dead, if it is.
+    pub(crate) fn death(&self) -> Option<&str> {
+        self.dead.as_deref()
+    }
+
+    /// Whether the pipe is dead.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.is_some()
+    }
+
+    /// The pipe has ended: every call is answered, every connection is closed.
+    pub(crate) fn die(&mut self, reason: &str) {
+        self.dead.get_or_insert_with(|| reason.to_owned());
+        self.out = Vec::new();
+        self.written = 0;
+        self.requests.retain(|_, request| !matches!(request.state, State::Abandoned));
+        for request in self.requests.values_mut() {
+            if matches!(request.state, State::Waiting) {
+                request.state = State::Answered(Err(closed()));
+            }
+        }
+        for stream in self.streams.values_mut() {
+            stream.on_broken(closed());
+        }
+    }
+
+    /// Takes one frame from the daemon. What is said about sockets and requests that are gone is ignored:
+    /// it may have crossed the news.
+    ///
+    /// # Errors
+    /// When the daemon breaks the protocol; then the pipe has to end.
+    pub(crate) fn handle_frame(&mut self, frame: &[u8]) -> Result<(), Violation> {
+        match Frame::parse(frame)? {
+            Frame::Request { .. } => Err(Violation::Request),
+            Frame::Response { id, outcome } => self.on_response(id, outcome),
+            Frame::Notification { method, params } => self.on_note(DaemonNote::parse(method, params)?),
+        }
+    }
+
+    fn on_note(&mut self, note: DaemonNote<'_>) -> Result<(), Violation> {
+        match note {
+            DaemonNote::Data(data) => match self.streams.get_mut(&data.socket) {
+                Some(stream) => stream.on_data(data.bytes)?,
+                None => {} // it may have been on its way when the socket was closed
+            },
+            DaemonNote::Window(window) => match self.streams.get_mut(&window.socket) {
+                Some(stream) => stream.on_window(window.bytes)?,
+                None => {}
+            },
+            DaemonNote::Eof(eof) => {
+                self.streams.get_mut(&eof.socket).into_iter().for_each(Stream::on_eof);
+            }
+            DaemonNote::Broken(broken) => {
+                if let Some(stream) = self.streams.get_mut(&broken.socket) {
+                    stream.on_broken(broken.failure);
+                }
+            }
+            DaemonNote::Acceptable(acceptable) => {
+                if let Some(listener) = self.listeners.get_mut(&acceptable.socket) {
+                    listener.acceptable = true;
+                    listener.watched = false;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn on_response(&mut self, id: u32, outcome: Result<&[u8], Failure>) -> Result<(), Violation> {
+        let Some(want) = self.requests.get(&id).map(|request| request.want) else { return Ok(()) };
+        let answer = match outcome {
+            Ok(result) => Ok(want.decode(result)?),
+            Err(failure) => Err(failure),
+        };
+        let Some(Request { state, .. }) = self.requests.remove(&id) else { return Ok(()) };
+        // From here on data may come for it, in this same read.
+        if let (Ok(Reply::Endpoint(endpoint)), Some(window)) = (&answer, want.window()) {
+            self.streams.insert(endpoint.socket, Stream::new(endpoint.window, window));
+        }
+        match state {
+            State::Abandoned => self.settle(want, answer),
+            State::Waiting => {
+                self.requests.insert(id, Request { want, state: State::Answered(answer) });
+            }
+            State::Answered(_) => {
+                self.requests.insert(id, Request { want, state });
+            }
+        }
+        Ok(())
+    }
+
+    /// What becomes of an answer that nobody waits for.
+    fn settle(&mut self, want: Want, answer: Result<Reply, Failure>) {
+        match (want, answer) {
+            (Want::Accept(_, listener), Ok(Reply::Endpoint(endpoint))) => {
+                match self.listeners.get_mut(&listener) {
+                    Some(listener) => listener.queue.push_back(endpoint),
+                    None => self.close(endpoint.socket),
+                }
+            }
+            (_, Ok(Reply::Endpoint(endpoint))) => self.close(endpoint.socket),
+            (Want::Bound(false), Ok(Reply::Bound(bound))) => self.close(bound.socket),
+            (_, Ok(Reply::Socket(socket))) => self.close(socket),
+            _ => {}
+        }
+    }
+}
+
+impl Want {
+    fn of(call: &Call<'_>) -> Want {
+        match call {
+            Call::Hello(_) => Want::Hello,
+            Call::Open(_) => Want::Socket,
+            Call::Connect(connect) => Want::Connect(connect.window),
+            Call::Accept(accept) => Want::Accept(accept.window, accept.socket),
+            Call::Bind(bind) => Want::Bound(bind.socket.is_some()),
+            Call::Resolve(_) => Want::Addresses,
+            Call::GetOption(_) => Want::Option,
+            Call::LocalName(_) | Call::PeerName(_) => Want::Address,
+            Call::Listen(_) | Call::SetOption(_) | Call::Shutdown(_) | Call::Close(_) | Call::Sync(_) => {
+                Want::Nothing
+            }
+        }
+    }
+
+    /// What was granted to the connection that it makes.
+    fn window(self) -> Option<u32> {
+        match self {
+            Want::Connect(window) | Want::Accept(window, _) => Some(window),
+            _ => None,
+        }
+    }
+
+    /// Whether the request may take long, so that it pays to cancel it.
+    fn may_last(self) -> bool {
+        matches!(self, Want::Connect(..) | Want::Accept(..) | Want::Bound(_) | Want::Addresses)
+    }
+
+    fn decode(self, result: &[u8]) -> Result<Reply, FrameError> {
+        Ok(match self {
+            Want::Hello => Reply::Hello(decode(result)?),
+            Want::Socket => Reply::Socket(decode(result)?),
+            Want::Connect(..) | Want::Accept(..) => Reply::Endpoint(decode(result)?),
+            Want::Bound(_) => Reply::Bound(decode(result)?),
+            Want::Addresses => Reply::Addresses(decode::<Resolved>(result)?.addresses),
+            Want::Address => Reply::Address(decode(result)?),
+            Want::Option => Reply::Option(decode(result)?),
+            Want::Nothing => Reply::Nothing,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+use luasocketd_protocol::{
+    Accept, Broken, Connect, Data, Envelope, Eof, Family, FrameReader, Sync, data_header, encode_failure,
+    encode_reply,
+};
+
+use super::*;
+use crate::stream::End;
+
+const LISTENER: SocketId = SocketId::new(1, 1);
+const STREAM: SocketId = SocketId::new(2, 1);
+
+fn connect() -> Call<'static> {
+    let family = Family::Unspec;
+    Call::Connect(Connect { socket: None, host: "h", port: "1", family, timeout_ms: None, window: 100 })
+}
+
+fn accept() -> Call<'static> {
+    Call::Accept(Accept { socket: LISTENER, timeout_ms: None, window: 100 })
+}
+
+fn endpoint(window: u32) -> Endpoint {
+    let address = Address { family: Family::Inet, host: "127.0.0.1".to_owned(), port: 1 };
+    Endpoint { socket: STREAM, window, local: address.clone(), peer: address }
+}
+
+/// Gives the answer to `ticket` to the mux.
+fn answer(mux: &mut Mux, ticket: Ticket, result: Result<Endpoint, Failure>) -> Result<(), Violation> {
+    let mut frame = Vec::new();
+    match result {
+        Ok(endpoint) => encode_reply(&mut frame, ticket.0, &endpoint),
+        Err(failure) => encode_failure(&mut frame, ticket.0, &failure),
+    }
+    mux.handle_frame(&frame)
+}
+
+fn note(mux: &mut Mux, note: &impl Envelope) -> Result<(), Violation> {
+    let mut frame = Vec::new();
+    encode_note(&mut frame, note);
+    mux.handle_frame(&frame)
+}
+
+fn data(mux: &mut Mux, bytes: &[u8]) -> Result<(), Violation> {
+    note(mux, &DaemonNote::Data(Data { socket: STREAM, bytes }))
+}
+
+/// The methods of the notes that wait to be written; requests are left out.
+fn notes(mux: &mut Mux) -> Vec<String> {
+    let mut reader = FrameReader::new();
+    let bytes = mux.unwritten().to_vec();
+    mux.on_written(bytes.len());
+    reader.space(bytes.len())[..bytes.len()].copy_from_slice(&bytes);
+    reader.filled(bytes.len());
+    let mut methods = Vec::new();
+    while let Some(frame) = reader.next_frame().unwrap() {
+        if let Frame::Notification { method, .. } = Frame::parse(frame).unwrap() {
+            methods.push(method.to_owned());
+        }
+    }
+    methods
+}
+
+#[test]
+fn data_right_behind_the_answer_finds_its_connection() {
+    let mut mux = Mux::default();
+    let ticket = mux.request(&connect()).unwrap();
+    assert_eq!(mux.take_answer(ticket), None);
+    answer(&mut mux, ticket, Ok(endpoint(50))).unwrap();
+    data(&mut mux, b"hello").unwrap();
+    assert_eq!(mux.take_answer(ticket), Some(Ok(Reply::Endpoint(endpoint(50)))));
+    let stream = mux.stream(STREAM).unwrap();
+    assert_eq!((stream.unread(), stream.credit()), (&b"hello"[..], 50));
+}
+
+#[test]
+fn a_connection_nobody_waits_for_is_closed() {
+    let mut mux = Mux::default();
+    let early = mux.request(&connect()).unwrap();
+    answer(&mut mux, early, Ok(endpoint(1))).unwrap();
+    mux.abandon(early);
+    assert_eq!(notes(&mut mux), ["close"]);
+    let late = mux.request(&connect()).unwrap();
+    mux.abandon(late);
+    assert_eq!(notes(&mut mux), ["cancel"]);
+    answer(&mut mux, late, Ok(endpoint(1))).unwrap();
+    assert_eq!(notes(&mut mux), ["close"]);
+    assert!(mux.stream(STREAM).is_none() && mux.requests.is_empty());
+}
+
+#[test]
+fn an_accepted_connection_nobody_waits_for_is_for_the_next_accept() {
+    let mut mux = Mux::default();
+    mux.listen(LISTENER);
+    let ticket = mux.request(&accept()).unwrap();
+    mux.abandon(ticket);
+    assert!(!mux.watch(LISTENER));
+    answer(&mut mux, ticket, Ok(endpoint(1))).unwrap();
+    assert!(mux.watch(LISTENER));
+    assert_eq!(mux.take_accepted(LISTENER), Some(endpoint(1)));
+    assert_eq!(mux.take_accepted(LISTENER), None);
+    assert!(mux.stream(STREAM).is_some());
+}
+
+#[test]
+fn a_closed_listener_closes_what_it_had_accepted() {
+    let mut mux = Mux::default();
+    mux.listen(LISTENER);
+    let queued = mux.request(&accept()).unwrap();
+    let late = mux.request(&accept()).unwrap();
+    mux.abandon(queued);
+    mux.abandon(late);
+    answer(&mut mux, queued, Ok(endpoint(1))).unwrap();
+    mux.close(LISTENER);
+    assert_eq!(notes(&mut mux), ["cancel", "cancel", "close", "close"]);
+    answer(&mut mux, late, Ok(endpoint(1))).unwrap();
+    assert_eq!(notes(&mut mux), ["close"]);
+}
+
+#[test]
+fn a_listener_is_watched_once() {
+    let mut mux = Mux::default();
+    mux.listen(LISTENER);
+    assert!(!mux.watch(LISTENER) && !mux.watch(LISTENER));
+    assert_eq!(notes(&mut mux), ["watch"]);
+    note(&mut mux, &DaemonNote::Acceptable(luasocketd_protocol::Acceptable { socket: LISTENER })).unwrap();
+    assert!(mux.watch(LISTENER));
+    assert_eq!(mux.take_accepted(LISTENER), None, "an accept has to ask");
+    assert!(!mux.watch(LISTENER));
+    assert_eq!(notes(&mut mux), ["watch"]);
+}
+
+#[test]
+fn more_than_was_granted_breaks_the_protocol() {
+    let mut mux = Mux::default();
+    let ticket = mux.request(&connect()).unwrap();
+    answer(&mut mux, ticket, Ok(endpoint(1))).unwrap();
+    data(&mut mux, &[0; 100]).unwrap();
+    assert_eq!(data(&mut mux, &[0]), Err(Violation::Overrun(Overrun::Data)));
+    let window = Window { socket: STREAM, bytes: u32::MAX };
+    assert_eq!(note(&mut mux, &DaemonNote::Window(window)), Err(Violation::Overrun(Overrun::Grant)));
+    let mut request = Vec::new();
+    encode_request(&mut request, 1, &Call::Sync(Sync {}));
+    assert_eq!(mux.handle_frame(&request), Err(Violation::Request));
+}
+
+#[test]
+fn what_is_said_of_strangers_is_ignored() {
+    let mut mux = Mux::default();
+    data(&mut mux, &[0; 1000]).unwrap();
+    note(&mut mux, &DaemonNote::Eof(Eof { socket: STREAM })).unwrap();
+    answer(&mut mux, Ticket(77), Ok(endpoint(1))).unwrap();
+    assert!(mux.streams.is_empty() && mux.requests.is_empty());
+}
+
+#[test]
+fn death_answers_everything_with_closed() {
+    let mut mux = Mux::default();
+    let done = mux.request(&connect()).unwrap();
+    answer(&mut mux, done, Ok(endpoint(1))).unwrap();
+    data(&mut mux, b"last").unwrap();
+    let waiting = mux.request(&connect()).unwrap();
+    mux.die("the daemon is gone");
+    assert_eq!(mux.take_answer(waiting), Some(Err(closed())));
+    assert_eq!(mux.request(&connect()), Err(closed()));
+    assert_eq!((mux.death(), mux.unwritten()), (Some("the daemon is gone"), &b""[..]));
+    let stream = mux.stream(STREAM).unwrap();
+    assert_eq!(stream.unread(), b"last");
+    stream.consume(4);
+    assert_eq!(stream.take_receive_end(), Some(End::Broken(closed())));
+    mux.close(STREAM);
+    assert_eq!(mux.unwritten(), b"");
+}
+
+#[test]
+fn requests_have_a_bound() {
+    let mut mux = Mux::default();
+    let ticket = mux.request(&connect()).unwrap();
+    for _ in 1..REQUESTS_MAX {
+        mux.request(&connect()).unwrap();
+    }
+    assert_eq!(mux.request(&connect()).unwrap_err().code, Code::Limit);
+    answer(&mut mux, ticket, Err(Failure::os(111))).unwrap();
+    assert_eq!(mux.take_answer(ticket), Some(Err(Failure::os(111))));
+    mux.request(&connect()).unwrap();
+}
+
+#[test]
+fn the_rest_of_a_frame_goes_out_first() {
+    let mut mux = Mux::default();
+    mux.queue_rest(&data_header(STREAM, 3)[10..]);
+    mux.note(&ClientNote::Close(Close { socket: STREAM }));
+    assert_eq!(&mux.unwritten()[..12], &data_header(STREAM, 3)[10..]);
+    mux.on_written(12);
+    assert_eq!(notes(&mut mux), ["close"]);
+}
+
+#[test]
+fn a_broken_connection_tells_its_reason() {
+    let mut mux = Mux::default();
+    let ticket = mux.request(&connect()).unwrap();
+    answer(&mut mux, ticket, Ok(endpoint(1))).unwrap();
+    let failure = Failure::os(110);
+    note(&mut mux, &DaemonNote::Broken(Broken { socket: STREAM, failure: failure.clone() })).unwrap();
+    assert_eq!(mux.stream(STREAM).unwrap().take_send_end(), Some(failure));
+}

@@ -1,0 +1,367 @@
+//! One Lua state's sockets, and the pipe they share.
+//!
+//! The calls that LuaSocket's faces are made of, without Lua: they wait, but never run Lua while the
+//! session is borrowed, so a debug hook or a finalizer may use other sockets meanwhile. Invariant: a
+//! socket belongs to the pipe it was made on; when that pipe dies it is closed, and new ones get a new
+//! pipe.
+
+mod connect;
+mod select;
+mod socket;
+mod transfer;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use luasocketd_protocol::{
+    Address, Call, ClientNote, Code, Direction, Failure, Family, GetOption, HelloReply, LocalName,
+    OptionValue, PeerName, Resolve, SetOption, Shutdown, TcpOption, Timeout,
+};
+use slab::Slab;
+
+use crate::find::{NoPipe, Source};
+use crate::limits::{Limits, Mode, Until};
+use crate::mux::Reply;
+use crate::pipe::{CONTROL_LIMIT, Host, Interrupted, Pipe};
+use crate::stream::closed;
+
+pub(crate) use connect::Place;
+pub(crate) use select::{Interest, Watched};
+pub(crate) use socket::{Key, Statistics};
+use socket::{Line, Socket, State};
+pub(crate) use transfer::{Clock, Stopped};
+
+/// Why a call did not succeed.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The daemon said no, or the time was over.
+    Failed(Failure),
+    /// There is no daemon to ask.
+    NoPipe(NoPipe),
+    /// The host ended the call; its error is ready to be raised.
+    Interrupted,
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Trouble::Failed(failure)
+    }
+}
+
+impl From<Interrupted> for Trouble {
+    fn from(_: Interrupted) -> Self {
+        Trouble::Interrupted
+    }
+}
+
+impl Trouble {
+    /// Whether closing what is garbage could help: Lua cannot see what its sockets cost the daemon.
+    pub(crate) fn is_exhaustion(&self) -> bool {
+        use rustix::io::Errno;
+        match self {
+            Trouble::Failed(failure) => match failure.code {
+                Code::Limit => true,
+                Code::Os => [Errno::MFILE, Errno::NFILE].contains(&Errno::from_raw_os_error(failure.detail)),
+                _ => false,
+            },
+            Trouble::NoPipe(_) | Trouble::Interrupted => false,
+        }
+    }
+}
+
+/// What a call gives.
+pub(crate) type Outcome<T> = Result<T, Trouble>;
+
+/// The sockets of one Lua state.
+#[derive(Debug)]
+pub(crate) struct Session {
+    source: Source,
+    /// The client name in `hello`.
+    client: String,
+    /// The Lua version in `hello`.
+    lua: String,
+    pipe: RefCell<Option<(Rc<Pipe>, HelloReply)>>,
+    sockets: RefCell<Slab<Socket>>,
+    /// The answer to the last lookup, until Lua has copied it.
+    addresses: RefCell<Vec<Address>>,
+}
+
+impl Session {
+    pub(crate) fn new(source: Source, client: String, lua: String) -> Self {
+        Session {
+            source,
+            client,
+            lua,
+            pipe: RefCell::default(),
+            sockets: RefCell::default(),
+            addresses: RefCell::default(),
+        }
+    }
+
+    /// What the daemon said to `hello`, connecting to it if need be.
+    pub(crate) fn daemon(&self, host: &dyn Host) -> Outcome<HelloReply> {
+        self.pipe(host, Until::Forever)?;
+        let pipe = self.pipe.borrow();
+        pipe.as_ref().map(|(_, reply)| reply.clone()).ok_or_else(|| closed().into())
+    }
+
+    /// The pipe, made at the first call that needs it and again when its daemon has died.
+    fn pipe(&self, host: &dyn Host, until: Until) -> Outcome<Rc<Pipe>> {
+        if let Some((pipe, _)) = &*self.pipe.borrow() {
+            if pipe.is_alive() {
+                return Ok(Rc::clone(pipe));
+            }
+        }
+        // A daemon that is there answers at once; a short limit of the call's own must not hide one that
+        // is only busy.
+        let limit = until.remaining(Instant::now()).unwrap_or(CONTROL_LIMIT);
+        let limit = limit.clamp(CONTROL_LIMIT / 10, CONTROL_LIMIT);
+        let fd = self.source.connect(limit).map_err(Trouble::NoPipe)?;
+        let opened = Pipe::open(host, fd, &self.client, &self.lua, limit)?;
+        let (pipe, reply) = opened.map_err(|why| match why {
+            NoPipe::Silent if limit < CONTROL_LIMIT => Trouble::Failed(connect::timeout()),
+            why => Trouble::NoPipe(why),
+        })?;
+        let pipe = Rc::new(pipe);
+        *self.pipe.borrow_mut() = Some((Rc::clone(&pipe), reply));
+        Ok(pipe)
+    }
+
+    /// Looks a name up; the answer is read with [`Session::with_address`].
+    pub(crate) fn resolve(&self, host: &dyn Host, name: &str, family: Family) -> Outcome<usize> {
+        let pipe = self.pipe(host, Until::Forever)?;
+        let call = Call::Resolve(Resolve { host: name, family, timeout_ms: None });
+        let Reply::Addresses(addresses) = pipe.call(host, &call, Until::Forever)?? else {
+            return Err(closed().into());
+        };
+        let count = addresses.len();
+        *self.addresses.borrow_mut() = addresses;
+        Ok(count)
+    }
+
+    /// Gives one address of the last lookup to `read`.
+    pub(crate) fn with_address<T>(&self, index: usize, read: impl FnOnce(&Address) -> T) -> Option<T> {
+        self.addresses.borrow().get(index).map(read)
+    }
+
+    /// Makes an object without a socket.
+    pub(crate) fn create(&self, limits: Limits, family: Family) -> Key {
+        self.insert(Socket::new(limits, family))
+    }
+
+    fn insert(&self, socket: Socket) -> Key {
+        Key(self.sockets.borrow_mut().insert(socket))
+    }
+
+    /// Forgets an object, and closes what it holds.
+    pub(crate) fn remove(&self, key: Key) {
+        self.close(key);
+        self.sockets.borrow_mut().try_remove(key.0);
+    }
+
+    /// Closes an object's socket. What LuaSocket would have read by now can still be received.
+    pub(crate) fn close(&self, key: Key) {
+        let Some((state, duplicate)) = self.with(key, |socket| {
+            (std::mem::replace(&mut socket.state, State::Closed), socket.duplicate.take())
+        }) else {
+            return;
+        };
+        drop(duplicate);
+        let pipe = match state {
+            State::Closed | State::Failed(_, None) => return,
+            State::Connected(Line { pipe, id }) => {
+                let left = pipe.mux().remove(id).map(|stream| stream.into_left());
+                self.with(key, |socket| socket.left = left.unwrap_or_default());
+                pipe
+            }
+            State::Idle(Line { pipe, id })
+            | State::Listening(Line { pipe, id })
+            | State::Failed(_, Some(Line { pipe, id })) => {
+                pipe.mux().close(id);
+                pipe
+            }
+            State::Connecting { pipe, ticket, own } => {
+                pipe.mux().abandon(ticket);
+                if let Some(id) = own {
+                    pipe.mux().close(id);
+                }
+                pipe
+            }
+        };
+        pipe.flush();
+    }
+
+    /// Ends one or both directions of a connection; nothing happens to an object without one.
+    pub(crate) fn shutdown(&self, host: &dyn Host, key: Key, direction: Direction) -> Outcome<()> {
+        self.settle(key);
+        let Some(Line { pipe, id }) = self.connection(key) else { return Ok(()) };
+        let call = Call::Shutdown(Shutdown { socket: id, direction });
+        // The kernel's refusal would only say that the connection has ended already.
+        let _refused = pipe.call(host, &call, control())?;
+        if direction.ends_send() {
+            if let Some(stream) = pipe.mux().stream(id) {
+                stream.end_sending();
+            }
+        }
+        Ok(())
+    }
+
+    /// The socket's own address.
+    pub(crate) fn local_name(&self, host: &dyn Host, key: Key) -> Outcome<Address> {
+        let Line { pipe, id } = self.line(key)?;
+        expect_address(pipe.call(host, &Call::LocalName(LocalName { socket: id }), control())??)
+    }
+
+    /// The peer's address.
+    pub(crate) fn peer_name(&self, host: &dyn Host, key: Key) -> Outcome<Address> {
+        let Line { pipe, id } = self.line(key)?;
+        expect_address(pipe.call(host, &Call::PeerName(PeerName { socket: id }), control())??)
+    }
+
+    /// Sets an option.
+    pub(crate) fn set_option(
+        &self,
+        host: &dyn Host,
+        key: Key,
+        option: TcpOption,
+        value: OptionValue,
+    ) -> Outcome<()> {
+        let Line { pipe, id } = self.line(key)?;
+        pipe.call(host, &Call::SetOption(SetOption { socket: id, option, value }), control())??;
+        Ok(())
+    }
+
+    /// Reads an option.
+    pub(crate) fn option(&self, host: &dyn Host, key: Key, option: TcpOption) -> Outcome<OptionValue> {
+        let Line { pipe, id } = self.line(key)?;
+        match pipe.call(host, &Call::GetOption(GetOption { socket: id, option }), control())?? {
+            Reply::Option(value) => Ok(value),
+            _ => Err(closed().into()),
+        }
+    }
+
+    /// The error that waits on a socket and is cleared by asking, if there is one.
+    pub(crate) fn take_error(&self, host: &dyn Host, key: Key) -> Outcome<Option<Failure>> {
+        self.line(key)?.pipe.look();
+        self.settle(key);
+        if let Some(failure) = self.take_failure(key) {
+            return Ok(Some(failure));
+        }
+        match self.option(host, key, TcpOption::Error)? {
+            OptionValue::Number(errno) if errno != 0 => Ok(Some(Failure::os(errno))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Sets one time limit.
+    pub(crate) fn set_limit(&self, key: Key, mode: Mode, seconds: f64) {
+        let changed = self.with(key, |socket| {
+            let before = socket.limits.millis();
+            socket.limits.set(mode, seconds);
+            socket.limits.millis() != before
+        });
+        if changed == Some(true) {
+            self.show_limits(key);
+        }
+    }
+
+    /// An object's time limits.
+    pub(crate) fn limits(&self, key: Key) -> Option<Limits> {
+        self.with(key, |socket| socket.limits)
+    }
+
+    /// The object's recorded family.
+    pub(crate) fn family(&self, key: Key) -> Family {
+        self.with(key, |socket| socket.family).unwrap_or(Family::Unspec)
+    }
+
+    /// Whether the object has no socket.
+    pub(crate) fn is_closed(&self, key: Key) -> bool {
+        self.with(key, |socket| matches!(socket.state, State::Closed)).unwrap_or(true)
+    }
+
+    /// Reads or changes an object's statistics.
+    pub(crate) fn statistics<T>(&self, key: Key, read: impl FnOnce(&mut Statistics) -> T) -> Option<T> {
+        self.with(key, |socket| read(&mut socket.statistics))
+    }
+
+    /// A descriptor number of the object's own, -1 when it has no socket. It is a duplicate of the pipe's
+    /// descriptor: an event loop of others can wait for it to become readable, `dirty` says what came
+    /// already, and the number leads back to the object.
+    pub(crate) fn descriptor(&self, key: Key) -> i32 {
+        use std::os::fd::AsRawFd;
+        let known = self.with(key, |socket| socket.duplicate.as_ref().map(AsRawFd::as_raw_fd)).flatten();
+        if let Some(number) = known {
+            return number;
+        }
+        let Some(pipe) = self.with(key, |socket| socket.state.pipe().cloned()).flatten() else { return -1 };
+        let Ok(duplicate) = pipe.duplicate() else { return -1 };
+        let number = duplicate.as_raw_fd();
+        self.with(key, |socket| socket.duplicate = Some(duplicate));
+        number
+    }
+
+    /// The object whose descriptor has this number.
+    pub(crate) fn by_descriptor(&self, number: i32) -> Option<Key> {
+        use std::os::fd::AsRawFd;
+        let sockets = self.sockets.borrow();
+        let found = sockets
+            .iter()
+            .find(|(_, socket)| socket.duplicate.as_ref().is_some_and(|fd| fd.as_raw_fd() == number));
+        found.map(|(key, _)| Key(key))
+    }
+
+    /// Tells the daemon the limits of a socket, for the operator to see.
+    fn show_limits(&self, key: Key) {
+        let Some((Some(Line { pipe, id }), limits)) =
+            self.with(key, |socket| (socket.state.line().cloned(), socket.limits))
+        else {
+            return;
+        };
+        let (block_ms, total_ms) = limits.millis();
+        pipe.mux().inform(&ClientNote::Timeout(Timeout { socket: id, block_ms, total_ms }));
+    }
+
+    /// Looks at or changes an object.
+    fn with<T>(&self, key: Key, change: impl FnOnce(&mut Socket) -> T) -> Option<T> {
+        self.sockets.borrow_mut().get_mut(key.0).map(change)
+    }
+
+    /// The object's socket in the daemon.
+    fn line(&self, key: Key) -> Outcome<Line> {
+        self.settle(key);
+        let line = self.with(key, |socket| socket.state.line().cloned()).flatten();
+        line.ok_or_else(|| Failure::os(rustix::io::Errno::BADF.raw_os_error()).into())
+    }
+
+    /// The object's connection.
+    fn connection(&self, key: Key) -> Option<Line> {
+        self.with(key, |socket| match &socket.state {
+            State::Connected(line) => Some(line.clone()),
+            _ => None,
+        })
+        .flatten()
+    }
+}
+
+impl Drop for Session {
+    /// Bytes that `send` accepted are written, and the end of the pipe closes all its sockets.
+    fn drop(&mut self) {
+        if let Some((pipe, _)) = self.pipe.take() {
+            pipe.farewell();
+        }
+    }
+}
+
+/// When a call ends that waits for nothing but the daemon.
+fn control() -> Until {
+    Until::At(Instant::now() + CONTROL_LIMIT)
+}
+
+fn expect_address(reply: Reply) -> Outcome<Address> {
+    match reply {
+        Reply::Address(address) => Ok(address),
+        _ => Err(closed().into()),
+    }
+}

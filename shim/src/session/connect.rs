@@ -1,0 +1,286 @@
+//! How objects come to a socket: open, bind, listen, accept, connect.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use luasocketd_protocol::{
+    Accept, Address, Bind, Bound, Call, Code, Connect, Endpoint, Failure, Family, Kind, Listen, Open,
+    SocketId,
+};
+use rustix::io::Errno;
+
+use super::socket::{Key, Line, Socket, State};
+use super::{Outcome, Session, control};
+use crate::limits::{Limits, Style, Until};
+use crate::mux::{Reply, Ticket};
+use crate::pipe::{GRACE, Host, Pipe, Woken};
+use crate::stream::closed;
+
+/// Bytes of one connection that the daemon may send ahead. Large enough that it never waits for a script
+/// that keeps reading, small enough for thousands of connections.
+const RECEIVE_WINDOW: u32 = 256 * 1024;
+
+/// What to bind to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) host: &'a str,
+    pub(crate) port: &'a str,
+    pub(crate) family: Family,
+    /// For a socket that is made by binding.
+    pub(crate) reuse_address: bool,
+}
+
+impl Session {
+    /// Gives an object a socket of its family.
+    pub(crate) fn open(&self, host: &dyn Host, key: Key) -> Outcome<()> {
+        let pipe = self.pipe(host, Until::Forever)?;
+        let call = Call::Open(Open { kind: Kind::Tcp, family: self.family(key) });
+        let Reply::Socket(id) = pipe.call(host, &call, control())?? else { return Err(closed().into()) };
+        self.become_state(key, State::Idle(Line { pipe, id }));
+        Ok(())
+    }
+
+    /// Binds an object, giving it a socket if it has none; gives the address it got.
+    pub(crate) fn bind(&self, host: &dyn Host, key: Key, place: Place<'_>) -> Outcome<Address> {
+        let limits = self.limits(key).unwrap_or(Limits::none(Style::PerCall));
+        let now = Instant::now();
+        let until = limits.until(now, now);
+        let (pipe, own) = self.socket_or_pipe(host, key, until)?;
+        let Place { host: name, port, family, reuse_address } = place;
+        // A numeric address needs no lookup, so an instant limit must not fail it.
+        let timeout_ms = if limits.is_instant() { None } else { until.remaining_ms(now) };
+        let call = Call::Bind(Bind { socket: own, host: name, port, family, reuse_address, timeout_ms });
+        let patience = if limits.is_instant() { control() } else { until.later(GRACE) };
+        let Reply::Bound(Bound { socket, local }) = pipe.call(host, &call, patience)?? else {
+            return Err(closed().into());
+        };
+        self.with(key, |object| object.family = local.family);
+        self.become_state(key, State::Idle(Line { pipe, id: socket }));
+        Ok(local)
+    }
+
+    /// Makes a bound object listen, or changes its backlog.
+    pub(crate) fn listen(&self, host: &dyn Host, key: Key, backlog: i32) -> Outcome<()> {
+        let line = self.line(key)?;
+        let call = Call::Listen(Listen { socket: line.id, backlog });
+        line.pipe.call(host, &call, control())??;
+        line.pipe.mux().listen(line.id);
+        self.with(key, |socket| socket.state = State::Listening(line));
+        Ok(())
+    }
+
+    /// Takes one connection, within the listening object's limits; gives its new object.
+    pub(crate) fn accept(&self, host: &dyn Host, key: Key, style: Style) -> Outcome<Key> {
+        let Some((State::Listening(line), limits, family)) = self.with(key, |socket| {
+            let state = match &socket.state {
+                State::Listening(line) => State::Listening(line.clone()),
+                _ => State::Closed,
+            };
+            (state, socket.limits, socket.family)
+        }) else {
+            return Err(closed().into());
+        };
+        let early = line.pipe.mux().take_accepted(line.id);
+        let endpoint = match early {
+            Some(endpoint) => endpoint,
+            None => ask_for_connection(host, &line, limits)?,
+        };
+        let mut socket = Socket::new(Limits::none(style), family);
+        socket.connect_told = true;
+        socket.state = State::Connected(Line { pipe: line.pipe, id: endpoint.socket });
+        Ok(self.insert(socket))
+    }
+
+    /// Connects an object within its limits. With a limit of 0 it only begins to, and the answer is
+    /// [`Code::Timeout`].
+    pub(crate) fn connect(&self, host: &dyn Host, key: Key, name: &str, port: &str) -> Outcome<()> {
+        if let Some(answer) = self.go_on_connecting(host, key)? {
+            return answer;
+        }
+        let Some((limits, family)) = self.with(key, |socket| (socket.limits, socket.family)) else {
+            return Err(closed().into());
+        };
+        let now = Instant::now();
+        let until = limits.until(now, now);
+        let (pipe, own) = self.socket_or_pipe(host, key, until)?;
+        // A socket of one's own goes on connecting when the script has stopped waiting, as in the kernel.
+        let goes_on = own.is_some() || limits.is_instant();
+        let timeout_ms = if goes_on { None } else { until.remaining_ms(now) };
+        let window = RECEIVE_WINDOW;
+        let call = Call::Connect(Connect { socket: own, host: name, port, family, timeout_ms, window });
+        if !goes_on {
+            return match pipe.call(host, &call, until.later(GRACE))?? {
+                Reply::Endpoint(endpoint) => self.on_connected(key, &pipe, endpoint, false),
+                _ => Err(closed().into()),
+            };
+        }
+        let ticket = pipe.start(&call)?;
+        self.become_state(key, State::Connecting { pipe: Rc::clone(&pipe), ticket, own });
+        if limits.is_instant() {
+            // What needs no network is known at once: a denial, a wrong name.
+            pipe.sync(host)?;
+            return Err(self.take_verdict(key, &pipe, ticket).unwrap_or_else(timeout).into());
+        }
+        loop {
+            let woken = pipe.wait(host, until)?;
+            if pipe.mux().peek_answer(ticket).is_some() {
+                self.settle(key);
+                return match self.take_failure(key) {
+                    Some(failure) => Err(failure.into()),
+                    None => Ok(()),
+                };
+            }
+            if woken == Woken::Timeout {
+                return Err(timeout().into());
+            }
+        }
+    }
+
+    /// Takes notice of a pending connect that has ended.
+    pub(super) fn settle(&self, key: Key) {
+        let answer = self.with(key, |socket| match &socket.state {
+            State::Connecting { pipe, ticket, own } => {
+                let answer = pipe.mux().take_answer(*ticket)?;
+                Some((Rc::clone(pipe), *own, answer))
+            }
+            _ => None,
+        });
+        match answer.flatten() {
+            None => {}
+            Some((pipe, _, Ok(Reply::Endpoint(endpoint)))) => {
+                // It is connected either way; only the object may be gone.
+                let _gone = self.on_connected(key, &pipe, endpoint, false);
+            }
+            Some((pipe, own, answer)) => {
+                let failure = answer.err().unwrap_or_else(closed);
+                let line = own.map(|id| Line { pipe, id });
+                self.with(key, |socket| socket.state = State::Failed(failure, line));
+            }
+        }
+    }
+
+    /// Takes the failure of a pending connect, which is told once, or that of a broken connection.
+    pub(super) fn take_failure(&self, key: Key) -> Option<Failure> {
+        let failed = self.with(key, |socket| {
+            if !matches!(socket.state, State::Failed(..)) {
+                return None;
+            }
+            match std::mem::replace(&mut socket.state, State::Closed) {
+                State::Failed(failure, line) => {
+                    socket.state = line.map_or(State::Closed, State::Idle);
+                    Some(failure)
+                }
+                other => {
+                    socket.state = other;
+                    None
+                }
+            }
+        });
+        failed.flatten().or_else(|| {
+            let Line { pipe, id } = self.connection(key)?;
+            let mut mux = pipe.mux();
+            mux.stream(id).filter(|stream| stream.is_broken())?.take_send_end()
+        })
+    }
+
+    /// What `connect` says of an object that is past the beginning; `None` where it has to begin.
+    fn go_on_connecting(&self, host: &dyn Host, key: Key) -> Outcome<Option<Outcome<()>>> {
+        let pending = self.with(key, |socket| match &socket.state {
+            State::Connecting { pipe, .. } => Some(Rc::clone(pipe)),
+            _ => None,
+        });
+        if let Some(pipe) = pending.flatten() {
+            pipe.look();
+            pipe.sync(host)?;
+            self.settle(key);
+        }
+        let errno = |errno: Errno| Some(Err(Failure::os(errno.raw_os_error()).into()));
+        let answer = self.with(key, |socket| match &socket.state {
+            State::Connecting { .. } => errno(Errno::ALREADY),
+            State::Connected(_) if socket.connect_told => errno(Errno::ISCONN),
+            State::Connected(_) => {
+                socket.connect_told = true;
+                Some(Ok(()))
+            }
+            State::Listening(_) => errno(Errno::ISCONN),
+            State::Closed | State::Idle(_) | State::Failed(..) => None,
+        });
+        let failed = self.with(key, |socket| matches!(socket.state, State::Failed(..))) == Some(true);
+        if failed {
+            return Ok(self.take_failure(key).map(|failure| Err(failure.into())));
+        }
+        Ok(answer.flatten())
+    }
+
+    /// A failure of a connect that has just begun, unless it came from the network.
+    fn take_verdict(&self, key: Key, pipe: &Pipe, ticket: Ticket) -> Option<Failure> {
+        let local = match pipe.mux().peek_answer(ticket)? {
+            Err(failure) => !matches!(failure.code, Code::Os | Code::Timeout | Code::Closed),
+            Ok(_) => false,
+        };
+        if !local {
+            return None;
+        }
+        self.settle(key);
+        self.take_failure(key)
+    }
+
+    fn on_connected(&self, key: Key, pipe: &Rc<Pipe>, endpoint: Endpoint, told: bool) -> Outcome<()> {
+        let line = Line { pipe: Rc::clone(pipe), id: endpoint.socket };
+        let left = self.with(key, |socket| {
+            socket.family = endpoint.local.family;
+            socket.connect_told = told;
+            socket.state = State::Connected(line);
+            std::mem::take(&mut socket.left)
+        });
+        let Some(left) = left else {
+            pipe.mux().close(endpoint.socket);
+            return Err(closed().into());
+        };
+        if !left.unread().is_empty() {
+            if let Some(stream) = pipe.mux().stream(endpoint.socket) {
+                stream.inherit(left.unread());
+            }
+        }
+        self.show_limits(key);
+        Ok(())
+    }
+
+    /// The object's socket with its pipe, or the pipe to make one on.
+    fn socket_or_pipe(
+        &self,
+        host: &dyn Host,
+        key: Key,
+        until: Until,
+    ) -> Outcome<(Rc<Pipe>, Option<SocketId>)> {
+        let idle = self.with(key, |socket| match &socket.state {
+            State::Idle(line) => Some(line.clone()),
+            _ => None,
+        });
+        match idle.flatten() {
+            Some(Line { pipe, id }) if pipe.is_alive() => Ok((pipe, Some(id))),
+            _ => Ok((self.pipe(host, until)?, None)),
+        }
+    }
+
+    fn become_state(&self, key: Key, state: State) {
+        self.with(key, |socket| socket.state = state);
+        self.show_limits(key);
+    }
+}
+
+fn ask_for_connection(host: &dyn Host, line: &Line, limits: Limits) -> Outcome<Endpoint> {
+    let started = Instant::now();
+    let until = limits.until(started, started);
+    let timeout_ms = until.remaining_ms(started);
+    let call = Call::Accept(Accept { socket: line.id, timeout_ms, window: RECEIVE_WINDOW });
+    match line.pipe.call(host, &call, until.later(GRACE))?? {
+        Reply::Endpoint(endpoint) => Ok(endpoint),
+        _ => Err(closed().into()),
+    }
+}
+
+/// A limit of the call's own has passed.
+pub(super) fn timeout() -> Failure {
+    Failure::new(Code::Timeout, "the socket's own limit")
+}

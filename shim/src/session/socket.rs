@@ -1,0 +1,115 @@
+//! One object of the script: what LuaSocket keeps in it, and which socket of the daemon it stands for.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Instant;
+
+use luasocketd_protocol::{Failure, Family, SocketId};
+
+use crate::buffer::ReceiveBuffer;
+use crate::limits::Limits;
+use crate::mux::Ticket;
+use crate::pipe::Pipe;
+
+/// Names one object of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key(pub(crate) usize);
+
+/// A socket of the daemon.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) pipe: Rc<Pipe>,
+    pub(super) id: SocketId,
+}
+
+/// What an object stands for.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Nothing yet, or nothing any more.
+    Closed,
+    /// A socket, bound or not.
+    Idle(Line),
+    Listening(Line),
+    /// A connect that the script does not wait for; `own` is the socket that it had before.
+    Connecting {
+        pipe: Rc<Pipe>,
+        ticket: Ticket,
+        own: Option<SocketId>,
+    },
+    Connected(Line),
+    /// Such a connect has failed, and the script was not told yet.
+    Failed(Failure, Option<Line>),
+}
+
+impl State {
+    /// The socket in the daemon, if there is one.
+    pub(super) fn line(&self) -> Option<&Line> {
+        match self {
+            State::Idle(line) | State::Listening(line) | State::Connected(line) => Some(line),
+            State::Failed(_, line) => line.as_ref(),
+            State::Closed | State::Connecting { .. } => None,
+        }
+    }
+
+    /// The pipe, if there is anything on one.
+    pub(super) fn pipe(&self) -> Option<&Rc<Pipe>> {
+        match self {
+            State::Connecting { pipe, .. } => Some(pipe),
+            other => other.line().map(|line| &line.pipe),
+        }
+    }
+}
+
+/// What `getstats` tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Statistics {
+    /// Bytes that the script received.
+    pub(crate) received: u64,
+    /// Bytes that the daemon accepted.
+    pub(crate) sent: u64,
+    born: Instant,
+    /// Seconds to add to the time since then.
+    older: f64,
+}
+
+impl Statistics {
+    /// Seconds since the object was made, or as `setstats` changed it.
+    pub(crate) fn age(&self) -> f64 {
+        self.born.elapsed().as_secs_f64() + self.older
+    }
+
+    /// Changes the age.
+    pub(crate) fn set_age(&mut self, seconds: f64) {
+        self.older += seconds - self.age();
+    }
+}
+
+/// An object.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) state: State,
+    pub(super) limits: Limits,
+    /// As LuaSocket records it: unspec until something fixes it.
+    pub(super) family: Family,
+    pub(super) statistics: Statistics,
+    /// Received bytes of a connection that was closed before they were asked for.
+    pub(super) left: ReceiveBuffer,
+    /// Whether `connect` has said yet that the object is connected.
+    pub(super) connect_told: bool,
+    /// What `getfd` answered.
+    pub(super) duplicate: Option<OwnedFd>,
+}
+
+impl Socket {
+    pub(super) fn new(limits: Limits, family: Family) -> Self {
+        Socket {
+            state: State::Closed,
+            limits,
+            family,
+            statistics: Statistics { received: 0, sent: 0, born: Instant::now(), older: 0.0 },
+            left: ReceiveBuffer::default(),
+            connect_told: false,
+            duplicate: None,
+        }
+    }
+}
