@@ -20,8 +20,8 @@ pub fn start(quiet: LevelFilter, verbose: u8) {
         LevelFilter::TRACE,
     ];
     let first = levels.iter().position(|level| *level == quiet).unwrap_or(0);
-    // From silence the first step is to what an operator wants to see.
-    let first = if verbose > 0 && quiet == LevelFilter::OFF { 2 } else { first };
+    // From silence the first step is to what somebody who asks wants to see: every call's outcome.
+    let first = if verbose > 0 && quiet == LevelFilter::OFF { 3 } else { first };
     let level = levels[(first + usize::from(verbose)).min(levels.len() - 1)];
     let filter =
         EnvFilter::builder().with_default_directive(level.into()).with_env_var(VARIABLE).from_env_lossy();

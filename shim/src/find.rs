@@ -81,7 +81,7 @@ impl Source {
     pub(crate) fn connect(&self, limit: Duration) -> Result<OwnedFd, NoPipe> {
         let fd = match self {
             Source::Handed(fd) => fd.take().ok_or(NoPipe::Spent("has ended"))?,
-            Source::Path(path) => connect_first(&[path.clone()], limit)?,
+            Source::Path(path) => connect_first(std::slice::from_ref(path), limit)?,
             Source::Environment => match std::env::var_os(FD_VARIABLE) {
                 Some(value) => inherited(&value)?,
                 None => connect_first(&paths(&|name| std::env::var_os(name)), limit)?,

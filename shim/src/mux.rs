@@ -284,16 +284,20 @@ impl Mux {
 
     fn on_note(&mut self, note: DaemonNote<'_>) -> Result<(), Violation> {
         match note {
-            DaemonNote::Data(data) => match self.streams.get_mut(&data.socket) {
-                Some(stream) => stream.on_data(data.bytes)?,
-                None => {} // it may have been on its way when the socket was closed
-            },
-            DaemonNote::Window(window) => match self.streams.get_mut(&window.socket) {
-                Some(stream) => stream.on_window(window.bytes)?,
-                None => {}
-            },
+            DaemonNote::Data(data) => {
+                if let Some(stream) = self.streams.get_mut(&data.socket) {
+                    stream.on_data(data.bytes)?;
+                }
+            }
+            DaemonNote::Window(window) => {
+                if let Some(stream) = self.streams.get_mut(&window.socket) {
+                    stream.on_window(window.bytes)?;
+                }
+            }
             DaemonNote::Eof(eof) => {
-                self.streams.get_mut(&eof.socket).into_iter().for_each(Stream::on_eof);
+                if let Some(stream) = self.streams.get_mut(&eof.socket) {
+                    stream.on_eof();
+                }
             }
             DaemonNote::Broken(broken) => {
                 if let Some(stream) = self.streams.get_mut(&broken.socket) {

@@ -108,10 +108,10 @@ impl Session {
 
     /// The pipe, made at the first call that needs it and again when its daemon has died.
     fn pipe(&self, host: &dyn Host, until: Until) -> Outcome<Rc<Pipe>> {
-        if let Some((pipe, _)) = &*self.pipe.borrow() {
-            if pipe.is_alive() {
-                return Ok(Rc::clone(pipe));
-            }
+        if let Some((pipe, _)) = &*self.pipe.borrow()
+            && pipe.is_alive()
+        {
+            return Ok(Rc::clone(pipe));
         }
         // A daemon that is there answers at once; a short limit of the call's own must not hide one that
         // is only busy.
@@ -199,10 +199,10 @@ impl Session {
         let call = Call::Shutdown(Shutdown { socket: id, direction });
         // The kernel's refusal would only say that the connection has ended already.
         let _refused = pipe.call(host, &call, control())?;
-        if direction.ends_send() {
-            if let Some(stream) = pipe.mux().stream(id) {
-                stream.end_sending();
-            }
+        if direction.ends_send()
+            && let Some(stream) = pipe.mux().stream(id)
+        {
+            stream.end_sending();
         }
         Ok(())
     }

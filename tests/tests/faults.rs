@@ -150,7 +150,7 @@ fn a_pending_select_ends_when_the_daemon_dies() {
         c:send("hold \n")
         return c, function()
             local readable = socket.select({c}, nil, 30)
-            return readable[1] == c, select(2, c:receive())
+            return readable[1] == c, (select(2, c:receive()))
         end"#,
         "true\tclosed",
     );

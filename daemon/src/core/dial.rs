@@ -44,7 +44,8 @@ impl Dial {
     /// Starts the next attempt, if one may be started: when the first one may be, when none is under
     /// way, or when the delay has passed (`delay_over`).
     pub(crate) fn start(&mut self, delay_over: bool) -> Option<(usize, SocketAddr)> {
-        if !self.running.is_empty() && !(self.overlap && delay_over) {
+        let may_start = self.running.is_empty() || (self.overlap && delay_over);
+        if !may_start {
             return None;
         }
         let attempt = self.started;

@@ -1,6 +1,6 @@
 //! The core's actions, done.
 
-use luasocketd_protocol::{Failure, SocketId, encode_failure, encode_note, encode_reply};
+use luasocketd_protocol::{Bound, Endpoint, Failure, SocketId, encode_failure, encode_note, encode_reply};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
@@ -97,6 +97,13 @@ impl Worker {
     }
 
     fn reply(&mut self, client: ClientId, request: u32, reply: &Reply) {
+        match reply {
+            Reply::Endpoint(Endpoint { socket, local, peer, .. }) => {
+                tracing::debug!(%client, %socket, "connected: {local} and {peer}");
+            }
+            Reply::Bound(Bound { socket, local }) => tracing::debug!(%client, %socket, "bound to {local}"),
+            _ => {}
+        }
         self.tell(client, |out| encode_reply(out, request, reply));
     }
 

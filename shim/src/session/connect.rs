@@ -237,10 +237,10 @@ impl Session {
             pipe.mux().close(endpoint.socket);
             return Err(closed().into());
         };
-        if !left.unread().is_empty() {
-            if let Some(stream) = pipe.mux().stream(endpoint.socket) {
-                stream.inherit(left.unread());
-            }
+        if !left.unread().is_empty()
+            && let Some(stream) = pipe.mux().stream(endpoint.socket)
+        {
+            stream.inherit(left.unread());
         }
         self.show_limits(key);
         Ok(())
