@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use luasocketd_protocol::{FrameReader, MAX_FRAME, SocketId};
 use mio::event::Event;
 use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
 
 use super::queue::{ByteQueue, Pool};
 use crate::core::{ClientId, PIPE_OUT_MAX};
@@ -27,6 +28,9 @@ pub(crate) struct Pipe {
     pub(crate) out: ByteQueue,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
+    /// Whether the system is asked to say when there is room to write. It is asked only while there is
+    /// none, as it would say so each time that the client reads.
+    watches_room: bool,
     /// The client has ended: a short read is no reason to wait, as no further event may come.
     hung_up: bool,
     /// The client reads nothing any more; what it has written is still read.
@@ -57,6 +61,7 @@ impl Pipe {
             out: ByteQueue::default(),
             readable: true,
             writable: true,
+            watches_room: false,
             hung_up: false,
             deaf: false,
             scheduled: false,
@@ -131,5 +136,21 @@ impl Pipe {
         if self.deaf {
             self.out.clear(pool);
         }
+    }
+
+    /// Starts the watch of the pipe, as the events of `token`.
+    pub(crate) fn watch(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.stream, token, Interest::READABLE)
+    }
+
+    /// Watches for room to write while there is none, and no longer.
+    pub(crate) fn watch_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let wanted = !self.writable && !self.deaf;
+        if wanted == self.watches_room {
+            return Ok(());
+        }
+        self.watches_room = wanted;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        registry.reregister(&mut self.stream, token, if wanted { both } else { Interest::READABLE })
     }
 }

@@ -3,6 +3,8 @@
 use luasocketd_protocol::SocketId;
 use mio::Token;
 
+use crate::core::{ClientId, Key};
+
 /// The source of an event. Slots carry no generation here: an event for what has gone meanwhile makes
 /// its slot's new owner try once in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,10 @@ impl Source {
             5 => Source::Attempt(slot, attempt),
             _ => return None,
         })
+    }
+
+    pub(crate) fn client(id: ClientId) -> Source {
+        Source::Client(id.parts().0)
     }
 
     pub(crate) fn socket(id: SocketId) -> Source {

@@ -19,7 +19,7 @@ use super::system::errno;
 use super::table::Table;
 use super::tcp::TcpSocket;
 use super::tokens::Source;
-use crate::core::{ClientId, Config, Core, Credentials, Input, Key};
+use crate::core::{ClientId, Config, Core, Credentials, Input};
 
 /// The most events that one look at the system brings; more come with the next look.
 const EVENTS_MAX: usize = 1024;
@@ -137,15 +137,13 @@ impl Worker {
                 return Ok(());
             }
         };
-        let mut stream = UnixStream::from_std(stream);
-        let token = Source::Client(id.parts().0).token();
-        let both = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut stream, token, both) {
+        let mut pipe = Pipe::new(id, UnixStream::from_std(stream));
+        if let Err(error) = pipe.watch(self.poll.registry(), Source::client(id).token()) {
             self.handle(Input::ClientGone { client: id });
             return Err(error);
         }
         tracing::debug!(client = %credentials, "connected");
-        self.pipes.insert(id, Pipe::new(id, stream));
+        self.pipes.insert(id, pipe);
         self.schedule(Work::Client(id));
         Ok(())
     }
@@ -288,6 +286,10 @@ impl Worker {
             pipe.dirty = false;
             let was_clogged = pipe.is_clogged();
             pipe.flush(&mut self.pool);
+            if let Err(error) = pipe.watch_room(self.poll.registry(), Source::client(id).token()) {
+                self.break_client(id, &format!("its pipe cannot be watched: {error}"));
+                continue;
+            }
             let goes_on = was_clogged && !pipe.is_clogged();
             let stalled = if pipe.out.is_empty() { std::mem::take(&mut pipe.stalled) } else { Vec::new() };
             if goes_on {
