@@ -44,6 +44,11 @@ impl Daemon {
         })
     }
 
+    /// A daemon that `job` starts, given the program and the path to listen on.
+    pub fn launched(job: impl FnOnce(&Path, &Path) -> Job) -> Daemon {
+        Daemon::launch(new_directory(), |socket| job(&program(), socket).limit(LIFETIME))
+    }
+
     /// The job `luasocketd serve --socket PATH`, not started.
     pub fn job(socket: &Path) -> Job {
         Job::new(program()).arg("serve").arg("--socket").arg(socket).limit(LIFETIME)

@@ -52,7 +52,7 @@ resources! {
     /// Requests that are not answered yet.
     Calls = calls, "calls under way", 16_384;
     /// Name lookups, abandoned ones included until the resolver lets go of them.
-    Lookups = lookups, "name lookups under way", 64;
+    Lookups = lookups, "name lookups under way", 32;
 }
 
 /// A charge that did not fit.

@@ -12,8 +12,8 @@ use mio::Waker;
 use crate::core::{Lookup, LookupId};
 
 /// The most lookups at once: a resolver that hangs holds a thread for some ten seconds, and one client
-/// alone must not hold them all (its own limit is the core's business).
-const THREADS_MAX: usize = 16;
+/// alone must not hold them all. Its own limit, half of this, is the core's business.
+const THREADS_MAX: usize = 64;
 
 /// A lookup needs no deep stack: this is four times what glibc's resolver takes with its largest answer.
 const STACK_BYTES: usize = 512 * 1024;

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::process::run;
 
 /// A file that has to be there, and Debian's package of it. A name without a slash is a command.
-const NEEDS: [(&str, &str); 12] = [
+const NEEDS: [(&str, &str); 14] = [
     ("cc", "gcc"),
     ("lua5.1", "lua5.1"),
     ("lua5.2", "lua5.2"),
@@ -19,6 +19,8 @@ const NEEDS: [(&str, &str); 12] = [
     ("/usr/include/luajit-2.1/lua.h", "libluajit-5.1-dev"),
     ("/usr/sbin/nginx", "nginx-light"),
     ("python3", "python3"),
+    ("ip", "iproute2"),
+    ("unshare", "util-linux"),
 ];
 
 /// Installs what is missing as root with apt-get, or says what to install.
