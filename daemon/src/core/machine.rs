@@ -231,3 +231,22 @@ impl Core {
 pub(crate) fn shutting_down() -> Failure {
     Failure::new(Code::ShuttingDown, "the daemon is ending; try again when it is back")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_limits_are_the_defaults() {
+        let documented = include_str!("../../../docs/limits.md");
+        let (limits, timeouts) = (Limits::default(), Timeouts::default());
+        let resources = Resource::ALL.iter().map(|resource| (resource.to_string(), limits.of(*resource)));
+        let times = [("hello", timeouts.hello), ("linger", timeouts.linger)];
+        let times = times.map(|(name, time)| (name.to_owned(), time.as_secs()));
+        for (name, default) in resources.chain(times) {
+            let row = format!("| {name} | {default} |");
+            assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
+        }
+        assert!(documented.contains(&format!("and {PIPE_BYTES} for the pipe")));
+    }
+}
