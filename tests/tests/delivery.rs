@@ -1,6 +1,6 @@
 //! Nothing that `send` accepted is lost, whatever ends after it: the socket, the script, the daemon.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -116,14 +116,16 @@ fn when_the_daemon_is_told_to_end() {
 }
 
 #[test]
-fn a_peer_that_never_reads_does_not_hold_the_daemon_for_ever() {
-    let daemon = Daemon::start();
+fn a_peer_that_never_reads_does_not_hold_the_daemon_for_ever_and_learns_that_bytes_are_missing() {
+    let daemon = Daemon::with_args(&["--allow", "*", "--drain-timeout", "0.5"]);
     let (listener, port) = network::listener();
     let job = Interpreter::Lua54.inline(SENDER, &daemon).env("FACE", "v1").env("ENDING", "exit");
     job.env("PORT", port.to_string()).run().success();
-    let _held = network::accept(&listener);
+    let mut held = network::accept(&listener);
     daemon.signal(Signal::TERM);
     let outcome = daemon.finish();
     assert_eq!(outcome.status.code(), Some(0), "{outcome}");
-    assert!(outcome.took < Duration::from_secs(120), "{outcome}");
+    assert!(outcome.took < Duration::from_secs(20), "{outcome}");
+    let end = held.read_to_end(&mut Vec::new());
+    assert_eq!(end.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset), "an orderly end");
 }

@@ -303,7 +303,6 @@ impl Worker {
     fn close(&mut self, id: SocketId) {
         if let Some(mut socket) = self.sockets.remove(id) {
             socket.discard_received();
-            socket.out.clear(&mut self.pool);
         }
     }
 }

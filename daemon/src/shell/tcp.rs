@@ -1,6 +1,7 @@
 //! One TCP socket: its descriptor, what waits to be sent on it, and what is known of its readiness.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use luasocketd_protocol::{Direction, SocketId};
 use mio::event::Event;
@@ -165,6 +166,17 @@ impl TcpSocket {
         if let Err(error) = system::shutdown(socket, direction) {
             // The peer was faster: there is nothing left to end.
             tracing::debug!(socket = %self.id, "shutdown: {error}");
+        }
+    }
+}
+
+impl Drop for TcpSocket {
+    /// A peer that does not get everything has to see a reset: an orderly end would pass for the whole.
+    fn drop(&mut self) {
+        if let Some(socket) = self.io.as_ref().filter(|_| !self.out.is_empty())
+            && let Err(error) = socket.set_linger(Some(Duration::ZERO))
+        {
+            tracing::debug!(socket = %self.id, "cannot reset: {error}");
         }
     }
 }
