@@ -5,6 +5,14 @@
 //! returned. [`preload`] brings the modules into an embedded Lua; [`open`] holds the loaders for a loadable
 //! module, which is a crate of its own.
 //!
+//! ```no_run
+//! # fn main() -> mlua::Result<()> {
+//! let lua = mlua::Lua::new();
+//! luasocketd_shim::preload(&lua)?;
+//! lua.load(r#"print(require("socket").connect("localhost", 80))"#).exec()
+//! # }
+//! ```
+//!
 //! The way of a call is visible in the file names: `lua` (what the script sees) > `session` (what its
 //! sockets are) > `pipe` (the waiting) > `mux` (the messages), and back.
 

@@ -5,6 +5,8 @@
 //! more than credit and requests allow, an answer to a call that was given up is undone or kept for the
 //! next call, never lost, and after its death every call is answered with `closed`.
 
+mod id_hash;
+
 use std::collections::{HashMap, VecDeque};
 
 use luasocketd_protocol::{
@@ -14,6 +16,7 @@ use luasocketd_protocol::{
 use thiserror::Error;
 
 use crate::stream::{Stream, closed};
+use id_hash::IdHash;
 
 /// Requests under way on one pipe; a script whose calls time out at a daemon that hangs ends here.
 const REQUESTS_MAX: usize = 4096;
@@ -98,9 +101,9 @@ pub(crate) struct Mux {
     out: Vec<u8>,
     written: usize,
     next_request: u32,
-    requests: HashMap<u32, Request>,
-    streams: HashMap<SocketId, Stream>,
-    listeners: HashMap<SocketId, Listener>,
+    requests: HashMap<u32, Request, IdHash>,
+    streams: HashMap<SocketId, Stream, IdHash>,
+    listeners: HashMap<SocketId, Listener, IdHash>,
     dead: Option<String>,
 }
 

@@ -237,6 +237,17 @@ impl Pipe {
     /// Takes the frames that are here, without waiting.
     pub(crate) fn look(&self) {
         self.check_owner();
+        self.take_frames();
+    }
+
+    /// Takes the frames that are here, unless that was done a moment ago.
+    pub(crate) fn look_sometimes(&self) {
+        if self.looked.get().elapsed() > FRESH {
+            self.look();
+        }
+    }
+
+    fn take_frames(&self) {
         self.looked.set(Instant::now());
         for _ in 0..READS_AT_ONCE {
             let state = &mut *self.state.borrow_mut();
@@ -249,7 +260,7 @@ impl Pipe {
                 Ok((_, 0)) => return state.mux.die("the daemon closed the pipe"),
                 Ok((_, length)) => {
                     state.reader.filled(length);
-                    state.take_frames();
+                    state.handle_frames();
                     // A short read has emptied the pipe.
                     if length < room {
                         return;
@@ -259,13 +270,6 @@ impl Pipe {
                 Err(Errno::AGAIN) => return,
                 Err(errno) => return state.mux.die(&format!("the pipe failed: {errno}")),
             }
-        }
-    }
-
-    /// Takes the frames that are here, unless that was done a moment ago.
-    pub(crate) fn look_sometimes(&self) {
-        if self.looked.get().elapsed() > FRESH {
-            self.look();
         }
     }
 
@@ -296,7 +300,7 @@ impl Pipe {
             self.flush();
         }
         if !(events - PollFlags::OUT).is_empty() {
-            self.look();
+            self.take_frames();
         }
         woken
     }
@@ -333,7 +337,7 @@ impl AsFd for Pipe {
 }
 
 impl State {
-    fn take_frames(&mut self) {
+    fn handle_frames(&mut self) {
         loop {
             let taken = match self.reader.next_frame() {
                 Ok(None) => return,

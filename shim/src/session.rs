@@ -11,6 +11,8 @@ mod socket;
 mod transfer;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -27,7 +29,7 @@ use crate::pipe::{CONTROL_LIMIT, Host, Interrupted, Pipe};
 use crate::stream::closed;
 
 pub(crate) use connect::Place;
-pub(crate) use select::{Interest, Watched};
+pub(crate) use select::{Interest, NotOpen, Watched};
 pub(crate) use socket::{Key, Statistics};
 use socket::{Line, Socket, State};
 pub(crate) use transfer::{Clock, Stopped};
@@ -83,6 +85,8 @@ pub(crate) struct Session {
     lua: String,
     pipe: RefCell<Option<(Rc<Pipe>, HelloReply)>>,
     sockets: RefCell<Slab<Socket>>,
+    /// The objects by the numbers that `getfd` has answered.
+    by_descriptor: RefCell<HashMap<RawFd, Key>>,
     /// The answer to the last lookup, until Lua has copied it.
     addresses: RefCell<Vec<Address>>,
 }
@@ -95,6 +99,7 @@ impl Session {
             lua,
             pipe: RefCell::default(),
             sockets: RefCell::default(),
+            by_descriptor: RefCell::default(),
             addresses: RefCell::default(),
         }
     }
@@ -167,7 +172,9 @@ impl Session {
         }) else {
             return;
         };
-        drop(duplicate);
+        if let Some(duplicate) = duplicate {
+            self.by_descriptor.borrow_mut().remove(&duplicate.as_raw_fd());
+        }
         let pipe = match state {
             State::Closed | State::Failed(_, None) => return,
             State::Connected(Line { pipe, id }) => {
@@ -289,8 +296,7 @@ impl Session {
     /// A descriptor number of the object's own, -1 when it has no socket. It is a duplicate of the pipe's
     /// descriptor: an event loop of others can wait for it to become readable, `dirty` says what came
     /// already, and the number leads back to the object.
-    pub(crate) fn descriptor(&self, key: Key) -> i32 {
-        use std::os::fd::AsRawFd;
+    pub(crate) fn descriptor(&self, key: Key) -> RawFd {
         let known = self.with(key, |socket| socket.duplicate.as_ref().map(AsRawFd::as_raw_fd)).flatten();
         if let Some(number) = known {
             return number;
@@ -298,18 +304,14 @@ impl Session {
         let Some(pipe) = self.with(key, |socket| socket.state.pipe().cloned()).flatten() else { return -1 };
         let Ok(duplicate) = pipe.duplicate() else { return -1 };
         let number = duplicate.as_raw_fd();
+        self.by_descriptor.borrow_mut().insert(number, key);
         self.with(key, |socket| socket.duplicate = Some(duplicate));
         number
     }
 
     /// The object whose descriptor has this number.
-    pub(crate) fn by_descriptor(&self, number: i32) -> Option<Key> {
-        use std::os::fd::AsRawFd;
-        let sockets = self.sockets.borrow();
-        let found = sockets
-            .iter()
-            .find(|(_, socket)| socket.duplicate.as_ref().is_some_and(|fd| fd.as_raw_fd() == number));
-        found.map(|(key, _)| Key(key))
+    pub(crate) fn by_descriptor(&self, number: RawFd) -> Option<Key> {
+        self.by_descriptor.borrow().get(&number).copied()
     }
 
     /// Tells the daemon the limits of a socket, for the operator to see.

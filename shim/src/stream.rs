@@ -33,6 +33,8 @@ pub(crate) struct Stream {
     pulled: usize,
     eof: bool,
     broken: Option<Failure>,
+    /// Whether the script knows why.
+    told: bool,
     sending_ended: bool,
 }
 
@@ -47,6 +49,7 @@ impl Stream {
             pulled: 0,
             eof: false,
             broken: None,
+            told: false,
             sending_ended: false,
         }
     }
@@ -152,6 +155,13 @@ impl Stream {
         self.take_failure().or_else(|| self.sending_ended.then(closed))
     }
 
+    /// Why the connection failed, unless the script knows already.
+    pub(crate) fn take_news(&mut self) -> Option<Failure> {
+        let news = self.broken.as_ref().filter(|_| !self.told).cloned();
+        self.told |= news.is_some();
+        news
+    }
+
     /// Whether the connection failed.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.is_some()
@@ -168,8 +178,7 @@ impl Stream {
     }
 
     fn take_failure(&mut self) -> Option<Failure> {
-        let told = self.broken.as_ref().map(|_| closed());
-        std::mem::replace(&mut self.broken, told)
+        if self.is_broken() { self.take_news().or_else(|| Some(closed())) } else { None }
     }
 }
 

@@ -13,32 +13,53 @@ use super::tcp::{Phase, TURN_BYTES};
 use super::worker::{Work, Worker};
 use crate::core::{Admission, ClientId, Input};
 
+/// What a client may have done in one turn of the loop: 256 calls, or the data frames of one full read.
+/// A flood of calls then costs every other client well under a millisecond a turn.
+const TURN_COST: u32 = 4096;
+const CALL_COST: u32 = 16;
+const DATA_COST: u32 = 1;
+
+/// How much of its turn a client has used.
+#[derive(Debug, Default)]
+struct Turn(u32);
+
+impl Turn {
+    fn spend(&mut self, cost: u32) {
+        self.0 += cost;
+    }
+
+    fn is_over(&self) -> bool {
+        self.0 >= TURN_COST
+    }
+}
+
 impl Worker {
-    /// Does what a client has said, and reads once more from it.
+    /// Does what a client has said, and reads once more from it, as far as its turn goes.
     pub(crate) fn serve_client(&mut self, id: ClientId) {
-        // Frames that waited for room for their answers come before those that are not read yet.
-        self.serve_frames(id);
+        let mut turn = Turn::default();
+        // Frames that waited for their turn, or for room for their answers, come before those that are
+        // not read yet.
+        self.serve_frames(id, &mut turn);
         let Some(pipe) = self.pipes.get_mut(id) else { return };
-        if !pipe.readable || pipe.is_clogged() {
-            return;
-        }
-        match pipe.read(&mut self.pool) {
-            Arrival::Nothing => {}
-            Arrival::Bytes => self.serve_frames(id),
-            Arrival::End => self.drop_client(id),
+        if pipe.readable && !pipe.is_clogged() && !turn.is_over() {
+            match pipe.read(&mut self.pool) {
+                Arrival::Nothing => {}
+                Arrival::Bytes => self.serve_frames(id, &mut turn),
+                Arrival::End => self.drop_client(id),
+            }
         }
         let Some(pipe) = self.pipes.get_mut(id) else { return };
         if let Some(buffer) = pipe.reader.reclaim() {
             self.pool.put(buffer);
         }
-        if pipe.readable {
+        if !pipe.is_clogged() && (pipe.readable || turn.is_over()) {
             self.schedule(Work::Client(id));
         }
     }
 
-    /// Handles the whole frames that have arrived, as long as there is room for answers; then sends
-    /// what they brought.
-    fn serve_frames(&mut self, id: ClientId) {
+    /// Handles the whole frames that have arrived, as long as the turn lasts and there is room for
+    /// answers; then sends what they brought.
+    fn serve_frames(&mut self, id: ClientId, turn: &mut Turn) {
         let Some(pipe) = self.pipes.get_mut(id) else { return };
         if pipe.reader.buffered() == 0 {
             return;
@@ -47,17 +68,17 @@ impl Worker {
         let mut reader = std::mem::take(&mut pipe.reader);
         let mut touched = std::mem::take(&mut self.touched);
         let outcome = loop {
+            if turn.is_over() || self.pipes.get(id).is_none_or(Pipe::is_clogged) {
+                break Ok(());
+            }
             match reader.next_frame() {
                 Ok(Some(frame)) => {
-                    if let Err(error) = self.serve_frame(id, frame, &mut touched) {
+                    if let Err(error) = self.serve_frame(id, frame, turn, &mut touched) {
                         break Err(error);
                     }
                 }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
-            }
-            if self.pipes.get(id).is_none_or(Pipe::is_clogged) {
-                break Ok(());
             }
         };
         if let Some(pipe) = self.pipes.get_mut(id) {
@@ -76,10 +97,17 @@ impl Worker {
         &mut self,
         id: ClientId,
         frame: &[u8],
+        turn: &mut Turn,
         touched: &mut Vec<SocketId>,
     ) -> Result<(), FrameError> {
-        match Frame::parse(frame)? {
-            Frame::Notification { method: "data", params } => self.queue_data(id, decode(params)?, touched),
+        let frame = Frame::parse(frame)?;
+        if let Frame::Notification { method: "data", params } = frame {
+            turn.spend(DATA_COST);
+            self.queue_data(id, decode(params)?, touched);
+            return Ok(());
+        }
+        turn.spend(CALL_COST);
+        match frame {
             Frame::Notification { method, params } => {
                 let note = ClientNote::parse(method, params)?;
                 self.handle(Input::Note { client: id, note });

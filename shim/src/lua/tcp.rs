@@ -7,7 +7,7 @@ use super::function::{Class, Function, Parameter};
 use super::options;
 use super::raw::Call;
 use crate::limits::{Mode, Style};
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, Returns};
 use crate::range::{SendRange, send_range};
 use crate::session::{Clock, Place, Stopped};
 use crate::text::v3_1;
@@ -208,8 +208,10 @@ fn listen(call: &Call<'_>) -> Action {
 
 fn receive(call: &Call<'_>) -> Action {
     let prefix = call.text(3).unwrap_or_default();
-    let pattern = match call.number(2) {
-        Some(number) => match Pattern::count(number) {
+    let pattern = match (call.text(2), call.number(2)) {
+        (None, None) => Some(Pattern::Line(Returns::DropAll)),
+        (Some(text), None) => Pattern::from_3_1(text),
+        (_, Some(number)) => match Pattern::count(number) {
             Some(count) if !prefix.is_empty() && prefix.len() as u64 >= count => {
                 return Action::values(&[Value::Argument(3), Value::Nil, Value::Nil]);
             }
@@ -217,7 +219,6 @@ fn receive(call: &Call<'_>) -> Action {
             Some(count) => Some(Pattern::Count(count - prefix.len() as u64)),
             None => None,
         },
-        None => Pattern::from_3_1(call.text(2).unwrap_or(b"*l")),
     };
     let Some(pattern) = pattern else {
         call.say(format_args!("invalid receive pattern"));

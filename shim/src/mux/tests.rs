@@ -202,3 +202,70 @@ fn a_broken_connection_tells_its_reason() {
     note(&mut mux, &DaemonNote::Broken(Broken { socket: STREAM, failure: failure.clone() })).unwrap();
     assert_eq!(mux.stream(STREAM).unwrap().take_send_end(), Some(failure));
 }
+
+/// Numbers that look random and are the same every time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+/// A frame that a daemon could send, about the requests and sockets that there may be.
+fn plausible_frame(numbers: &mut Numbers) -> Vec<u8> {
+    let socket = SocketId::new(numbers.below(4) as u32, 1);
+    let id = numbers.below(40) as u32;
+    let mut frame = Vec::new();
+    match numbers.below(8) {
+        0 => encode_reply(&mut frame, id, &Endpoint { socket, ..endpoint(numbers.below(1000) as u32) }),
+        1 => encode_reply(&mut frame, id, &socket),
+        2 => encode_failure(&mut frame, id, &Failure::os(numbers.below(130) as i32)),
+        3 => encode_note(
+            &mut frame,
+            &DaemonNote::Window(Window { socket, bytes: numbers.below(1 << 20) as u32 }),
+        ),
+        4 => encode_note(&mut frame, &DaemonNote::Eof(Eof { socket })),
+        5 => encode_note(&mut frame, &DaemonNote::Broken(Broken { socket, failure: Failure::os(104) })),
+        6 => encode_note(&mut frame, &DaemonNote::Acceptable(luasocketd_protocol::Acceptable { socket })),
+        _ => {
+            encode_note(&mut frame, &DaemonNote::Data(Data { socket, bytes: &[7; 30][..numbers.below(30)] }))
+        }
+    }
+    frame
+}
+
+#[test]
+fn whatever_a_daemon_sends_costs_no_more_than_was_granted() {
+    for seed in 0..300 {
+        let mut numbers = Numbers(seed);
+        let mut mux = Mux::default();
+        mux.listen(LISTENER);
+        let mut tickets = Vec::new();
+        for _ in 0..300 {
+            match numbers.below(6) {
+                0 => tickets.extend(mux.request(&connect())),
+                1 => tickets.extend(mux.request(&accept())),
+                2 if !tickets.is_empty() => mux.abandon(tickets.remove(numbers.below(tickets.len()))),
+                3 if !tickets.is_empty() => drop(mux.take_answer(tickets[numbers.below(tickets.len())])),
+                _ => {}
+            }
+            let mut frame = plausible_frame(&mut numbers);
+            if numbers.below(3) == 0 {
+                let place = numbers.below(frame.len());
+                frame[place] = numbers.below(256) as u8;
+            }
+            if let Err(violation) = mux.handle_frame(&frame) {
+                mux.die(&violation.to_string());
+                break;
+            }
+            for stream in mux.streams.values_mut() {
+                assert!(stream.unread().len() <= 100, "seed {seed}");
+                let taken = numbers.below(20);
+                stream.consume(taken);
+            }
+        }
+        assert!(mux.streams.len() <= 300 && mux.requests.len() <= 300, "seed {seed}");
+    }
+}

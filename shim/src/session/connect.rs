@@ -178,8 +178,7 @@ impl Session {
         });
         failed.flatten().or_else(|| {
             let Line { pipe, id } = self.connection(key)?;
-            let mut mux = pipe.mux();
-            mux.stream(id).filter(|stream| stream.is_broken())?.take_send_end()
+            pipe.mux().stream(id)?.take_news()
         })
     }
 
@@ -242,7 +241,7 @@ impl Session {
         {
             stream.inherit(left.unread());
         }
-        self.show_limits(key);
+        self.show_limits_of_new(key);
         Ok(())
     }
 
@@ -265,7 +264,14 @@ impl Session {
 
     fn become_state(&self, key: Key, state: State) {
         self.with(key, |socket| socket.state = state);
-        self.show_limits(key);
+        self.show_limits_of_new(key);
+    }
+
+    /// A new socket has no limits until the daemon hears of some.
+    fn show_limits_of_new(&self, key: Key) {
+        if self.limits(key).is_some_and(|limits| limits.millis() != (None, None)) {
+            self.show_limits(key);
+        }
     }
 }
 

@@ -28,19 +28,23 @@ pub(crate) enum Watched<'fd> {
 }
 
 /// The positions of what is ready, in the list that was given.
-pub(crate) type Ready = Vec<usize>;
+type Ready = Vec<usize>;
+
+/// A descriptor of the list is not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotOpen;
 
 impl Session {
     /// Waits until something of the list is ready. Nothing ready means that the time is over.
     ///
     /// # Errors
-    /// When the host ends the wait.
+    /// When the host ends the wait, or a descriptor of the list is none.
     pub(crate) fn select(
         &self,
         host: &dyn Host,
         list: &[(Interest, Watched<'_>)],
         until: Until,
-    ) -> Result<Ready, Interrupted> {
+    ) -> Result<Result<Ready, NotOpen>, Interrupted> {
         let pipes = self.pipes_of(list);
         for pipe in &pipes {
             pipe.look();
@@ -59,9 +63,12 @@ impl Session {
             }
             // With something ready, the rest is only looked at.
             let patience = if ready.is_empty() { until } else { Until::At(Instant::now()) };
-            self.wait_for_any(host, list, &pipes, patience, &mut ready)?;
+            match self.wait_for_any(host, list, &pipes, patience)? {
+                Ok(come) => ready.extend(come),
+                Err(not_open) => return Ok(Err(not_open)),
+            }
             if !ready.is_empty() || over {
-                return Ok(ready);
+                return Ok(Ok(ready));
             }
         }
     }
@@ -113,15 +120,14 @@ impl Session {
         pipes
     }
 
-    /// Waits for a frame on a pipe or for a foreign descriptor, and adds those to `ready`.
+    /// Waits for a frame on a pipe or for a foreign descriptor; gives the positions of those.
     fn wait_for_any(
         &self,
         host: &dyn Host,
         list: &[(Interest, Watched<'_>)],
         pipes: &[Rc<Pipe>],
         until: Until,
-        ready: &mut Ready,
-    ) -> Result<(), Interrupted> {
+    ) -> Result<Result<Ready, NotOpen>, Interrupted> {
         let mut foreign = Vec::new();
         let mut positions = Vec::new();
         for (position, (interest, watched)) in list.iter().enumerate() {
@@ -136,16 +142,13 @@ impl Session {
         }
         // A dead pipe makes its objects ready, so at most one that lives is waited for.
         match pipes.iter().find(|pipe| pipe.is_alive()) {
-            Some(pipe) if foreign.is_empty() && !ready.is_empty() => pipe.flush(),
-            Some(pipe) => {
-                pipe.wait_with(host, until, &mut foreign)?;
-            }
-            None => {
-                wait_for(host, &mut foreign, until)?;
-            }
+            Some(pipe) => pipe.wait_with(host, until, &mut foreign)?,
+            None => wait_for(host, &mut foreign, until)?,
+        };
+        if foreign.iter().any(|poll| poll.revents().contains(PollFlags::NVAL)) {
+            return Ok(Err(NotOpen));
         }
         let come = foreign.iter().zip(positions).filter(|(poll, _)| !poll.revents().is_empty());
-        ready.extend(come.map(|(_, position)| position));
-        Ok(())
+        Ok(Ok(come.map(|(_, position)| position).collect()))
     }
 }

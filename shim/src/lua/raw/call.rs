@@ -119,8 +119,11 @@ impl<'a> Call<'a> {
 
     /// An argument that is a number, or a string that is one.
     pub(crate) fn number(&self, position: c_int) -> Option<f64> {
-        if !matches!(self.kind(position), Kind::Number | Kind::Text) {
-            return None;
+        match self.kind(position) {
+            Kind::Number => {}
+            // Receive patterns are no numbers; trying costs more than looking.
+            Kind::Text if self.text(position).is_some_and(|text| !text.starts_with(b"*")) => {}
+            _ => return None,
         }
         let mut is_number = 0;
         // SAFETY: converting to a number allocates nothing.

@@ -189,7 +189,7 @@ unsafe fn check(state: *mut ffi::lua_State, home: &Home, function: &Function) ->
                     ffi::luaL_optnumber(state, position, 0.0);
                 }
                 Parameter::OptionalNumberOrText => {
-                    if ffi::lua_isnumber(state, position) == 0 {
+                    if ffi::lua_type(state, position) != ffi::LUA_TNUMBER {
                         optional_text(state, position);
                     }
                 }

@@ -245,8 +245,8 @@ unsafe extern "C-unwind" fn collect_home(state: *mut ffi::lua_State) -> c_int {
     unsafe {
         let home = ffi::lua_touserdata(state, 1).cast::<Home>();
         if !home.is_null() {
-            let session = (*home).session.take();
-            entry::without_panic(|| drop(session));
+            let (session, said) = ((*home).session.take(), (*home).said.take());
+            entry::without_panic(|| drop((session, said)));
         }
     }
     0

@@ -11,7 +11,8 @@ use super::entry::without_panic;
 use super::object::{self, Home};
 use crate::limits::Until;
 use crate::lua::function::Class;
-use crate::session::{Interest, Key, Watched};
+use crate::pipe::Interrupted;
+use crate::session::{Interest, Key, NotOpen, Watched};
 
 /// One element of the lists.
 struct Element {
@@ -60,9 +61,9 @@ pub(super) unsafe extern "C-unwind" fn select(state: *mut ffi::lua_State) -> c_i
         // What is dirty is ready now; the others are only looked at.
         let until = if (*selection).dirty.is_empty() { until } else { Until::At(Instant::now()) };
         match without_panic(|| wait(&call, &mut *selection, until)) {
-            Some(true) => {}
-            Some(false) => ffi::lua_error(state),
-            None => return super::entry::raise_plain(state, "select failed"),
+            Some(Waited::Done) => {}
+            Some(Waited::Interrupted) => ffi::lua_error(state),
+            Some(Waited::Failed) | None => return super::entry::raise_plain(state, "select failed"),
         }
         push_ready(state, selection)
     }
@@ -195,11 +196,21 @@ unsafe fn is_tcp(state: *mut ffi::lua_State, home: &Home) -> bool {
     matches!(class, Some(Class::TcpMaster | Class::TcpClient | Class::TcpServer))
 }
 
-/// Waits; false when the host has ended the wait.
-fn wait(call: &Call<'_>, selection: &mut Selection, until: Until) -> bool {
+/// How the wait ended.
+enum Waited {
+    Done,
+    Interrupted,
+    Failed,
+}
+
+fn wait(call: &Call<'_>, selection: &mut Selection, until: Until) -> Waited {
     let list: Vec<_> =
         selection.elements.iter().map(|element| (element.interest, watched(element.target))).collect();
-    let Ok(mut ready) = call.session().select(call, &list, until) else { return false };
+    let mut ready = match call.session().select(call, &list, until) {
+        Ok(Ok(ready)) => ready,
+        Ok(Err(NotOpen)) => return Waited::Failed,
+        Err(Interrupted) => return Waited::Interrupted,
+    };
     // LuaSocket reports in the order of descriptors, and nothing twice.
     let order = |position: &usize| {
         let element = &selection.elements[*position];
@@ -208,7 +219,7 @@ fn wait(call: &Call<'_>, selection: &mut Selection, until: Until) -> bool {
     ready.sort_by_key(order);
     ready.dedup_by_key(|position| order(position));
     selection.ready = ready;
-    true
+    Waited::Done
 }
 
 fn watched<'fd>(target: Target) -> Watched<'fd> {
