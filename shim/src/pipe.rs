@@ -32,7 +32,7 @@ pub(crate) const CONTROL_LIMIT: Duration = Duration::from_secs(5);
 /// How long the end of a Lua state waits for the pipe to take what `send` had accepted.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
-/// What came within this time before a `send` may be seen by the next one: looking costs a system call.
+/// What came within this time before a call may be seen by the next one: looking costs a system call.
 const FRESH: Duration = Duration::from_millis(1);
 
 /// Reads from the pipe at one look; a flood must not keep a call from its own work.

@@ -113,10 +113,12 @@ impl Session {
 
     /// The pipe, made at the first call that needs it and again when its daemon has died.
     fn pipe(&self, host: &dyn Host, until: Until) -> Outcome<Rc<Pipe>> {
-        if let Some((pipe, _)) = &*self.pipe.borrow()
-            && pipe.is_alive()
-        {
-            return Ok(Rc::clone(pipe));
+        if let Some((pipe, _)) = &*self.pipe.borrow() {
+            // The daemon may have died, and another one come, while the script was busy elsewhere.
+            pipe.look_sometimes();
+            if pipe.is_alive() {
+                return Ok(Rc::clone(pipe));
+            }
         }
         // A daemon that is there answers at once; a short limit of the call's own must not hide one that
         // is only busy.

@@ -104,6 +104,35 @@ fn dies_mid_call(call: &str, expected: &str) {
 }
 
 #[test]
+fn a_script_that_was_busy_elsewhere_does_not_notice_a_new_daemon() {
+    let script = r#"
+        local socket = require "socket"
+        local old = assert(socket.connect("127.0.0.1", os.getenv("PORT")))
+        print("waiting")
+        io.stdout:flush()
+        while io.open(os.getenv("FLAG")) == nil do os.execute("sleep 0.02") end
+        local fresh = assert(socket.connect("127.0.0.1", os.getenv("PORT")))
+        fresh:send("say again\\n\n")
+        print((fresh:receive("*l")))
+        print((select(2, old:receive(1))))
+    "#;
+    let peer = Peer::start();
+    for interpreter in KINDS {
+        let mut daemon = Daemon::start();
+        let flag = daemon.directory().join("restarted");
+        let job = interpreter.inline(script, &daemon).env("PORT", peer.port().to_string()).env("FLAG", &flag);
+        let mut running = job.start();
+        assert_eq!(running.line(), "waiting");
+        daemon.kill();
+        let _daemon = daemon.restart();
+        std::fs::write(&flag, "").expect("a file can be written");
+        assert_eq!(running.line(), "again", "on {}", interpreter.name());
+        assert_eq!(running.line(), "closed", "on {}", interpreter.name());
+        running.finish().success();
+    }
+}
+
+#[test]
 fn a_pending_receive_ends_closed_when_the_daemon_dies() {
     dies_mid_call(
         r#"local c = require("luasocketd.v1").connect("127.0.0.1", os.getenv("PORT"))
