@@ -1,5 +1,7 @@
 //! The world around the core: clients that say what they like, a network that answers when it likes.
 
+mod acts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -8,12 +10,9 @@ use std::time::{Duration, Instant};
 use luasocketd::core::budget::{Limits, Resource};
 use luasocketd::core::policy::Policy;
 use luasocketd::core::{
-    Action, Admission, ClientId, Config, Core, Credentials, Input, Lookup, Names, PIPE_BYTES, Reply, Timeouts,
+    Action, ClientId, Config, Core, Credentials, Input, Lookup, Names, PIPE_BYTES, Reply, Timeouts,
 };
-use luasocketd_protocol::{
-    Accept, Bind, Call, Cancel, ClientNote, Close, Connect, DaemonNote, Direction, Failure, Family, Hello,
-    Kind, Listen, Open, Resolve, Shutdown, SocketId, Sync, VERSION, Watch, Window,
-};
+use luasocketd_protocol::{DaemonNote, SocketId};
 
 use super::random::Random;
 
@@ -136,213 +135,6 @@ impl World {
             0 => SocketId(random.next()),
             1 => SocketId::new(random.below(20) as u32, random.below(5) as u32),
             _ => random.pick(&own).copied().unwrap_or(SocketId::new(0, 1)),
-        }
-    }
-
-    fn client_speaks(&mut self, random: &mut Random) {
-        let client = self.any_client(random);
-        if self.clients[&client].disconnected {
-            return;
-        }
-        if !self.clients[&client].greeted && !random.once_in(30) {
-            self.clients.get_mut(&client).unwrap().greeted = true;
-            return self.request(client, Call::Hello(Hello { version: VERSION, client: "c", lua: "Lua" }));
-        }
-        let socket = self.any_socket(client, random);
-        let timeout_ms = [None, Some(0), Some(100), Some(5_000), Some(u64::MAX)][random.below(5) as usize];
-        let own = random.once_in(3).then_some(socket);
-        let window = random.below(10_000) as u32;
-        let host = ["127.0.0.1", "::1", "name", "*"][random.below(4) as usize];
-        match random.below(22) {
-            0 => self.request(client, Call::Open(Open { kind: Kind::Tcp, family: Family::Inet })),
-            1..=3 => {
-                let connect =
-                    Connect { socket: own, host, port: "80", family: Family::Unspec, timeout_ms, window };
-                self.request(client, Call::Connect(connect));
-            }
-            4 => {
-                let family = [Family::Unspec, Family::Dual, Family::Inet6][random.below(3) as usize];
-                let bind = Bind { socket: own, host, port: "0", family, reuse_address: true, timeout_ms };
-                self.request(client, Call::Bind(bind));
-            }
-            5 => self.request(client, Call::Listen(Listen { socket, backlog: 1 })),
-            6 | 7 => {
-                if let Some(known) = self.clients.get_mut(&client).unwrap().sockets.get_mut(&socket) {
-                    known.accepts += 1;
-                }
-                self.request(client, Call::Accept(Accept { socket, timeout_ms, window }));
-            }
-            8 => self
-                .request(client, Call::Resolve(Resolve { host: "name", family: Family::Unspec, timeout_ms })),
-            9 => {
-                let direction = [Direction::Receive, Direction::Send, Direction::Both];
-                let direction = direction[random.below(3) as usize];
-                self.request(client, Call::Shutdown(Shutdown { socket, direction }));
-            }
-            10 => self.close(client, socket, random),
-            11 => self.request(client, Call::Sync(Sync {})),
-            12 => self.note(client, ClientNote::Watch(Watch { socket })),
-            13 => {
-                let request = random.below(u64::from(self.clients[&client].next_request) + 1) as u32;
-                self.note(client, ClientNote::Cancel(Cancel { request }));
-            }
-            14 => self.grant(client, socket),
-            _ => self.send(client, socket, random),
-        }
-    }
-
-    fn request(&mut self, client: ClientId, call: Call<'_>) {
-        let entry = self.clients.get_mut(&client).unwrap();
-        let request = entry.next_request;
-        entry.next_request += 1;
-        entry.waiting.insert(request);
-        self.handle(Input::Request { client, request, call });
-    }
-
-    fn note(&mut self, client: ClientId, note: ClientNote<'_>) {
-        self.handle(Input::Note { client, note });
-    }
-
-    fn close(&mut self, client: ClientId, socket: SocketId, random: &mut Random) {
-        self.clients.get_mut(&client).unwrap().sockets.remove(&socket);
-        match random.once_in(2) {
-            true => self.request(client, Call::Close(Close { socket })),
-            false => self.note(client, ClientNote::Close(Close { socket })),
-        }
-    }
-
-    fn grant(&mut self, client: ClientId, socket: SocketId) {
-        let known = self.clients.get_mut(&client).unwrap().sockets.get_mut(&socket);
-        let bytes = known.map_or(7, |known| std::mem::take(&mut known.unread));
-        self.note(client, ClientNote::Window(Window { socket, bytes }));
-    }
-
-    fn send(&mut self, client: ClientId, socket: SocketId, random: &mut Random) {
-        let credit = self.clients[&client]
-            .sockets
-            .get(&socket)
-            .filter(|known| known.connected)
-            .map_or(0, |k| k.credit);
-        let overrun = random.once_in(300);
-        let length = if overrun { credit + 1 } else { random.below(credit + 1) };
-        match self.core.admit_data(client, socket, length as usize) {
-            Admission::Take => {
-                assert!(!overrun, "took more than was granted");
-                self.clients.get_mut(&client).unwrap().sockets.get_mut(&socket).unwrap().credit -= length;
-                self.systems.get_mut(&socket).expect("bytes for a socket without a system's one").queued +=
-                    length;
-            }
-            Admission::Ignore => {
-                if let Some(known) = self.clients.get_mut(&client).unwrap().sockets.get_mut(&socket) {
-                    known.credit = known.credit.saturating_sub(length);
-                }
-            }
-            Admission::NoHello => {
-                assert!(!self.clients[&client].greeted, "it has said hello");
-                self.drop_client(client);
-            }
-            Admission::Overrun => {
-                assert!(overrun, "{length} bytes of {credit} granted are an overrun");
-                self.drop_client(client);
-            }
-        }
-    }
-
-    fn client_goes(&mut self, random: &mut Random) {
-        let client = self.any_client(random);
-        self.drop_client(client);
-    }
-
-    fn drop_client(&mut self, client: ClientId) {
-        self.clients.remove(&client);
-        self.handle(Input::ClientGone { client });
-    }
-
-    fn time_passes(&mut self, random: &mut Random) {
-        let steps = [1, 50, 300, 6_000, 25_000];
-        self.now += Duration::from_millis(steps[random.below(steps.len() as u64) as usize]);
-        self.handle(Input::Tick);
-        assert!(self.core.poll_timeout().is_none_or(|at| at > self.now), "a timer stayed behind");
-    }
-
-    fn network_acts(&mut self, random: &mut Random) {
-        match random.below(10) {
-            0 => self.answer_lookup(random),
-            1 | 2 => self.end_attempt(random),
-            3 => {
-                self.arrivals += 1;
-                let listening: Vec<SocketId> = self.systems_where(|system| system.listening);
-                if let Some(&socket) = random.pick(&listening) {
-                    self.handle(Input::Acceptable { socket });
-                }
-            }
-            4 => {
-                for (client, request) in std::mem::take(&mut self.syncs) {
-                    self.answered(client, request);
-                }
-            }
-            _ => self.bytes_flow(random),
-        }
-    }
-
-    fn systems_where(&self, wanted: impl Fn(&System) -> bool) -> Vec<SocketId> {
-        self.systems.iter().filter(|(_, system)| wanted(system)).map(|(&id, _)| id).collect()
-    }
-
-    fn answer_lookup(&mut self, random: &mut Random) {
-        if self.lookups.is_empty() {
-            return;
-        }
-        let lookup = self.lookups.swap_remove(random.below(self.lookups.len() as u64) as usize).lookup;
-        let all = ["1.1.1.1:80", "[2::2]:80", "3.3.3.3:80"].map(|text| text.parse().unwrap());
-        let result = match random.below(4) {
-            0 => {
-                Err(Failure { code: luasocketd_protocol::Code::Resolve, detail: -2, message: String::new() })
-            }
-            1 => Ok(vec![]),
-            _ => Ok(all[..1 + random.below(3) as usize].to_vec()),
-        };
-        self.handle(Input::Resolved { lookup, result });
-    }
-
-    fn end_attempt(&mut self, random: &mut Random) {
-        let dialing = self.systems_where(|system| !system.attempts.is_empty());
-        let Some(&socket) = random.pick(&dialing) else { return };
-        let attempts: Vec<usize> = self.systems[&socket].attempts.iter().copied().collect();
-        let attempt = *random.pick(&attempts).unwrap();
-        self.systems.get_mut(&socket).unwrap().attempts.remove(&attempt);
-        let result = if random.once_in(2) { Ok(names()) } else { Err(111) };
-        self.handle(Input::Dialed { socket, attempt, result });
-    }
-
-    fn bytes_flow(&mut self, random: &mut Random) {
-        let flowing = self.systems_where(|system| system.flowing);
-        let Some(&socket) = random.pick(&flowing) else { return };
-        match random.below(20) {
-            0 => self.handle(Input::PeerEnded { socket }),
-            1 => {
-                self.systems.get_mut(&socket).unwrap().flowing = false;
-                self.handle(Input::Failed { socket, failure: Failure::os(104) });
-            }
-            2..=10 => {
-                let system = self.systems.get_mut(&socket).unwrap();
-                let length = random.below(system.queued + 1);
-                system.queued -= length;
-                self.core.on_written(socket, length as usize);
-                self.perform();
-            }
-            _ => {
-                let credit = self.core.push_credit(socket) as u64;
-                let length = random.below(credit + 1) as u32;
-                self.core.on_pushed(socket, length as usize);
-                for client in self.clients.values_mut() {
-                    if let Some(known) = client.sockets.get_mut(&socket) {
-                        known.unread += length;
-                        return;
-                    }
-                }
-                assert_eq!(length, 0, "bytes pushed for a socket that no client has");
-            }
         }
     }
 
