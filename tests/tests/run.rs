@@ -1,5 +1,6 @@
 //! `luasocketd run`: it is the script, as far as anybody outside can tell.
 
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
@@ -161,6 +162,16 @@ fn wrong_usage_is_code_2_and_says_why() {
         assert_eq!(outcome.status.code(), Some(2), "{outcome}");
         assert!(!outcome.stderr.is_empty(), "{outcome}");
     }
+}
+
+#[test]
+fn it_ends_when_nobody_reads_what_it_prints() {
+    let script = "while true do print('a line') end";
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file can be created");
+    file.write_all(script.as_bytes()).expect("a temporary file can be written");
+    let line = r#""$1" run "$2" | head -n 1"#;
+    let job = Job::new("sh").args(["-c", line, "sh"]).arg(program()).arg(file.path());
+    assert_eq!(job.limit(Duration::from_secs(20)).run().success(), "a line\n");
 }
 
 #[test]

@@ -3,8 +3,11 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{self, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use mlua::{Function, MultiValue, Value};
+use signal_hook::consts::SIGPIPE;
 
 use super::failed;
 use super::unsafe_lua::full_lua;
@@ -15,6 +18,11 @@ const LAUNCHER: &str = include_str!("launcher.lua");
 
 /// Runs the script to its end.
 pub fn script(options: ScriptOptions) -> ExitCode {
+    // Rust ignores the signal; `lua` ends by it when nobody reads what it prints any more.
+    let always = Arc::new(AtomicBool::new(true));
+    if let Err(error) = signal_hook::flag::register_conditional_default(SIGPIPE, always) {
+        return failed(format!("cannot restore the default of SIGPIPE: {error}"));
+    }
     match run_in_lua(&options) {
         // The C library's exit, which writes what is left in Lua's output buffers.
         Ok(code) => process::exit(code),
