@@ -176,3 +176,16 @@ fn an_inherited_descriptor_is_enough() {
     let errors = String::from_utf8_lossy(&outcome.stderr).into_owned();
     assert_eq!(String::from_utf8_lossy(&outcome.stdout), "through\n", "{errors}");
 }
+
+#[test]
+fn a_client_that_the_daemon_cannot_see_is_served() {
+    // In a process namespace of its own the daemon has no number for the processes outside.
+    let daemon = Daemon::launched(|program, socket| {
+        Job::new("unshare")
+            .args(["--map-root-user", "--pid", "--fork", "--kill-child"])
+            .arg(program)
+            .args(["serve", "--allow", "*", "-v", "--socket"])
+            .arg(socket)
+    });
+    works(&daemon);
+}

@@ -16,7 +16,7 @@ pub struct Credentials {
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// The process that connected.
+    /// The process that connected; 0 when it lives in a process namespace that the daemon cannot see.
     pub pid: i32,
 }
 

@@ -9,6 +9,8 @@ use luasocketd_protocol::SocketId;
 use mio::net::UnixStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Waker};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 
 use super::listener::PipeListener;
 use super::pipe::Pipe;
@@ -123,12 +125,8 @@ impl Worker {
     /// When the kernel does not say who is there, or the descriptor cannot be watched.
     pub fn add_client(&mut self, stream: std::os::unix::net::UnixStream) -> io::Result<()> {
         stream.set_nonblocking(true)?;
-        let peer = rustix::net::sockopt::socket_peercred(&stream)?;
-        let credentials = Credentials {
-            uid: peer.uid.as_raw(),
-            gid: peer.gid.as_raw(),
-            pid: peer.pid.as_raw_nonzero().get(),
-        };
+        let peer = getsockopt(&stream, PeerCredentials)?;
+        let credentials = Credentials { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
         widen(&stream);
         let id = match self.core.add_client(credentials, Instant::now()) {
             Ok(id) => id,
