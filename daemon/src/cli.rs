@@ -115,9 +115,16 @@ pub enum LuaVersion {
     Jit,
 }
 
+/// The longest time that can be given; nobody means more.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if time <= DAY => Ok(time),
+        Ok(_) => Err("at most a day (86400)".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::frame::{Envelope, FrameError, append, decode};
 use crate::limits::VERSION;
 use crate::options::{OptionValue, TcpOption};
-use crate::scan::first_element;
+use crate::scan::{array_length, first_element};
 use crate::types::{Address, Direction, Family, Kind, SocketId};
 use crate::{Code, Failure};
 
@@ -28,6 +28,8 @@ macro_rules! messages {
             /// [`FrameError::UnknownMethod`] for a method that is not of this set,
             /// [`FrameError::Malformed`] for parameters of another shape.
             pub fn parse(method: &str, params: &'a [u8]) -> Result<Self, FrameError> {
+                // Some libraries would take a map for the same parameters; the protocol has none.
+                array_length(params)?;
                 match method {
                     $($name => Ok($set::$variant(decode(params)?)),)+
                     _ => Err(FrameError::UnknownMethod),

@@ -112,7 +112,14 @@ pub enum Input<'a> {
         /// Why.
         failure: Failure,
     },
-    /// Only time has passed.
+    /// Everything that [`Action::Sync`] asked for has been pushed.
+    Synced {
+        /// Whose request.
+        client: ClientId,
+        /// Which request.
+        request: u32,
+    },
+    /// Time has passed: do what is due.
     Tick,
     /// The daemon shall end when its clients have, or after `timeout`.
     Drain {
@@ -149,7 +156,7 @@ pub enum Action {
         /// What.
         note: DaemonNote<'static>,
     },
-    /// Answer a `sync` when everything that is readable now has been pushed.
+    /// Push everything that is readable now, then say so with [`Input::Synced`].
     Sync {
         /// Whose.
         client: ClientId,
@@ -176,6 +183,11 @@ pub enum Action {
     },
     /// Look a name up.
     Lookup(Lookup),
+    /// Nobody waits for a lookup any more.
+    DropLookup {
+        /// Which lookup.
+        lookup: LookupId,
+    },
     /// Make the system's socket.
     Open {
         /// For which socket.
@@ -218,6 +230,8 @@ pub enum Action {
         socket: SocketId,
         /// Which attempt.
         attempt: usize,
+        /// Whether it used the socket that was opened before, which then has to forget the attempt.
+        own: bool,
     },
     /// Take one connection, if one waits.
     Accept {

@@ -10,7 +10,7 @@ use super::action::{Action, Reply};
 use super::client::Subject;
 use super::connecting::literal;
 use super::machine::{Core, shutting_down};
-use super::policy::Verdict;
+use super::policy::{Verb, Verdict};
 use super::requests::{check_name, denied, errno};
 use super::slots::ClientId;
 use super::socket::{BindPlan, Plan, State};
@@ -37,7 +37,7 @@ impl Core {
         };
         let addresses = bind_addresses(bind.host, bind.port, family);
         if addresses.is_none() {
-            self.judge_name(bind.host)?;
+            self.judge_name(Verb::Listen, bind.host)?;
         }
         let socket = match bind.socket {
             Some(socket) => {

@@ -105,7 +105,11 @@ impl Core {
             return;
         };
         match call.subject {
-            Subject::Lookup(_) => self.fail(client, request, failure),
+            Subject::Network => self.fail(client, request, failure),
+            Subject::Lookup(lookup) => {
+                self.act(Action::DropLookup { lookup });
+                self.fail(client, request, failure);
+            }
             Subject::Socket(socket) => match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {
                 Some(State::Listening { accepts, .. }) => {
                     accepts.retain(|accept| accept.request != request);

@@ -86,6 +86,8 @@ pub(crate) enum Subject {
     Socket(SocketId),
     /// The resolver.
     Lookup(LookupId),
+    /// What is readable now to be pushed.
+    Network,
 }
 
 #[cfg(test)]

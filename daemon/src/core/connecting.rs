@@ -11,7 +11,7 @@ use super::client::Subject;
 use super::dial::{Dial, Next};
 use super::flow::Flow;
 use super::machine::{Core, shutting_down};
-use super::policy::Verdict;
+use super::policy::{Verb, Verdict};
 use super::requests::{bad_argument, check_name, denied, eai, errno};
 use super::slots::ClientId;
 use super::socket::{ConnectPlan, Plan, State};
@@ -33,7 +33,7 @@ impl Core {
         let own = connect.socket.map(|socket| self.idle_for_connect(client, socket)).transpose()?;
         let family = own.as_ref().map_or(connect.family, |(family, _)| *family);
         let host = peer_host(connect.host, family);
-        self.judge_name(host)?;
+        self.judge_name(Verb::Connect, host)?;
         let plan = ConnectPlan { host: host.to_owned(), window: connect.window, own };
         let socket = match connect.socket {
             Some(socket) => {
@@ -183,16 +183,20 @@ impl Core {
         now: Instant,
     ) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let State::Dialing { dial, .. } = &mut entry.state else { return };
+        let State::Dialing { dial, connect, .. } = &mut entry.state else { return };
         if !dial.is_running(attempt) {
             return;
         }
         match result {
             Ok(names) => self.connected(socket, attempt, names),
-            Err(errno) => match dial.on_failed(attempt, errno) {
-                Next::GiveUp(errno) => self.fail_socket_call(socket, Failure::os(errno)),
-                Next::Wait => self.start_attempt(socket, false, now),
-            },
+            Err(errno) => {
+                let (next, own) = (dial.on_failed(attempt, errno), connect.own.is_some());
+                self.act(Action::HangUp { socket, attempt, own });
+                match next {
+                    Next::GiveUp(errno) => self.fail_socket_call(socket, Failure::os(errno)),
+                    Next::Wait => self.start_attempt(socket, false, now),
+                }
+            }
         }
     }
 
@@ -205,7 +209,8 @@ impl Core {
         let (request, window) = (*request, connect.window);
         let losers: Vec<usize> = dial.running().iter().copied().filter(|&other| other != winner).collect();
         for attempt in losers {
-            self.act(Action::HangUp { socket, attempt });
+            // Attempts on a socket of one's own come one at a time.
+            self.act(Action::HangUp { socket, attempt, own: false });
         }
         self.cancel_dial_timer(socket);
         self.establish(client, request, socket, window, names);
@@ -226,6 +231,10 @@ impl Core {
         let flow = match Flow::new(window, &budget) {
             Ok(flow) => flow,
             Err(over) => {
+                let state = self.sockets.get(socket).map(|socket| &socket.state);
+                if let Some(State::Dialing { .. }) = state {
+                    return self.fail_socket_call(socket, over_limit(over));
+                }
                 self.forget_socket(socket);
                 return self.fail(client, request, over_limit(over));
             }

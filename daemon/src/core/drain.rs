@@ -101,6 +101,7 @@ impl Core {
     /// or is forgotten if it was made for that request.
     pub(crate) fn fail_socket_call(&mut self, id: SocketId, failure: Failure) {
         self.hang_up(id);
+        self.drop_lookup(id);
         let Some(entry) = self.sockets.get_mut(id) else { return };
         let client = entry.client;
         let (request, before) = match &mut entry.state {
@@ -126,17 +127,27 @@ impl Core {
     /// Gives up the attempts of a connect.
     fn hang_up(&mut self, socket: SocketId) {
         self.cancel_dial_timer(socket);
-        let Some(State::Dialing { dial, .. }) = self.sockets.get(socket).map(|socket| &socket.state) else {
+        let Some(State::Dialing { dial, connect, .. }) = self.sockets.get(socket).map(|socket| &socket.state)
+        else {
             return;
         };
+        let own = connect.own.is_some();
         for attempt in dial.running().to_vec() {
-            self.act(Action::HangUp { socket, attempt });
+            self.act(Action::HangUp { socket, attempt, own });
+        }
+    }
+
+    /// Tells the resolver that the socket waits for no name any more.
+    fn drop_lookup(&mut self, socket: SocketId) {
+        if let Some(&State::Resolving { lookup, .. }) = self.sockets.get(socket).map(|socket| &socket.state) {
+            self.act(Action::DropLookup { lookup });
         }
     }
 
     /// Removes a socket and all that is charged for it.
     pub(crate) fn forget_socket(&mut self, id: SocketId) {
         self.hang_up(id);
+        self.drop_lookup(id);
         let Some(socket) = self.sockets.remove(id) else { return };
         if let State::Closing { until, .. } = socket.state {
             self.timers.cancel(until, Timer::Linger(id));

@@ -105,7 +105,8 @@ impl Core {
         let Some(entry) = self.sockets.get_mut(listener) else { return };
         let client = entry.client;
         let State::Listening { accepts, taking, .. } = &mut entry.state else { return };
-        let (Some(socket), Some(accept)) = (taking.take(), accepts.front().copied()) else { return };
+        let Some(socket) = taking.take() else { return };
+        let Some(accept) = accepts.front().copied() else { return self.forget_socket(socket) };
         match result {
             Ok(Some(names)) => {
                 self.drop_accept(listener);

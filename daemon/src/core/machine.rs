@@ -99,9 +99,9 @@ impl Core {
         Ok(id)
     }
 
-    /// Takes in what happened, and all that time has brought about by `now`.
+    /// Takes in what happened. Time alone changes something only with [`Input::Tick`]: the result of an
+    /// action must meet the state that asked for it.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
-        self.handle_timers(now);
         match input {
             Input::Request { client, request, call } => self.on_request(client, request, call, now),
             Input::Note { client, note } => self.on_note(client, note, now),
@@ -116,7 +116,8 @@ impl Core {
             Input::Probed { socket, waiting } => self.on_probed(socket, waiting),
             Input::PeerEnded { socket } => self.on_peer_ended(socket),
             Input::Failed { socket, failure } => self.on_failed(socket, failure),
-            Input::Tick => {}
+            Input::Synced { client, request } => self.on_synced(client, request),
+            Input::Tick => self.handle_timers(now),
             Input::Drain { timeout } => self.on_drain(timeout, now),
         }
         if self.draining.is_some() {

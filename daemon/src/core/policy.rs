@@ -29,13 +29,13 @@ impl Policy {
         Policy { rules }
     }
 
-    /// Whether the name may be looked up: a rule for connections names it.
+    /// Whether the name may be looked up to do this with it: a rule that allows that names it.
     ///
     /// Without this question a script that may reach nothing could still send bytes to a name server,
     /// inside the names it asks for.
-    pub fn decide_resolve(&self, host: &str) -> Verdict {
+    pub fn decide_resolve(&self, verb: Verb, host: &str) -> Verdict {
         let host = Host::parse(host);
-        self.decide(|rule| rule.verb != Some(Verb::Listen) && rule.host.covers(&host))
+        self.decide(|rule| rule.allows_verb(verb) && rule.host.covers(&host))
     }
 
     /// Whether a connection to `address`, asked for as `host`, may be made.
@@ -71,9 +71,12 @@ pub struct Rule {
     ports: RangeInclusive<u16>,
 }
 
+/// What a rule lets a script do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
+pub enum Verb {
+    /// Connect to the host, and look its name up for that.
     Connect,
+    /// Take connections on the host's address, and look its name up for that.
     Listen,
 }
 
@@ -197,7 +200,7 @@ mod tests {
         let none = Policy::default();
         assert!(!connects(&none, "127.0.0.1", "127.0.0.1:80"));
         assert_eq!(none.decide_listen("*", "0.0.0.0:0".parse().unwrap()), Verdict::Deny);
-        assert_eq!(none.decide_resolve("localhost"), Verdict::Deny);
+        assert_eq!(none.decide_resolve(Verb::Connect, "localhost"), Verdict::Deny);
     }
 
     #[test]
@@ -205,7 +208,7 @@ mod tests {
         let all = policy(&["*"]);
         assert!(connects(&all, "x", "[::1]:1"));
         assert_eq!(all.decide_listen("*", "[::]:0".parse().unwrap()), Verdict::Allow);
-        assert_eq!(all.decide_resolve("x"), Verdict::Allow);
+        assert_eq!(all.decide_resolve(Verb::Connect, "x"), Verdict::Allow);
     }
 
     #[test]
@@ -215,15 +218,14 @@ mod tests {
         assert!(!connects(&one, "example.com", "1.2.3.4:81"));
         assert!(!connects(&one, "a.example.com", "1.2.3.4:80"));
         assert!(!connects(&one, "1.2.3.4", "1.2.3.4:80"));
-        assert_eq!(one.decide_resolve("example.com"), Verdict::Allow);
-        assert_eq!(one.decide_resolve("secret.example.com"), Verdict::Deny);
+        assert_eq!(one.decide_resolve(Verb::Connect, "example.com"), Verdict::Allow);
+        assert_eq!(one.decide_resolve(Verb::Connect, "secret.example.com"), Verdict::Deny);
         assert_eq!(one.decide_listen("example.com", "1.2.3.4:80".parse().unwrap()), Verdict::Deny);
     }
 
     #[test]
-    fn an_address_allows_every_spelling_of_it() {
+    fn an_address_is_judged_by_its_value() {
         let one = policy(&["127.0.0.1:8000-8080", "[::1]:*"]);
-        assert!(connects(&one, "127.1", "127.0.0.1:8000"));
         assert!(connects(&one, "::ffff:127.0.0.1", "[::ffff:127.0.0.1]:8080"));
         assert!(connects(&one, "0:0::1", "[::1]:9"));
         assert!(!connects(&one, "127.0.0.1", "127.0.0.1:7999"));
@@ -236,7 +238,10 @@ mod tests {
         assert_eq!(one.decide_listen("localhost", "127.0.0.1:9".parse().unwrap()), Verdict::Allow);
         assert_eq!(one.decide_listen("*", "0.0.0.0:9".parse().unwrap()), Verdict::Deny);
         assert!(!connects(&one, "127.0.0.1", "127.0.0.1:9"));
-        assert_eq!(one.decide_resolve("127.0.0.1"), Verdict::Deny);
+        assert_eq!(one.decide_resolve(Verb::Connect, "127.0.0.1"), Verdict::Deny);
+        let name = policy(&["listen:localhost:*"]);
+        assert_eq!(name.decide_resolve(Verb::Listen, "localhost"), Verdict::Allow);
+        assert_eq!(name.decide_resolve(Verb::Connect, "localhost"), Verdict::Deny);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use luasocketd_protocol::{
-    Call, ClientNote, Code, Failure, Family, HOST_MAX, Hello, HelloReply, Kind, Open, PORT_MAX, Resolve,
-    Resolved, SetOption, SocketId, VERSION, Window,
+    Call, ClientNote, Code, Failure, Family, HOST_MAX, Hello, HelloReply, Kind, Open, OptionValue, PORT_MAX,
+    Resolve, Resolved, SetOption, SocketId, TcpOption, VERSION, Window,
 };
 
 use super::action::{Action, Ask, Lookup, Reply};
@@ -12,7 +12,7 @@ use super::budget::Resource;
 use super::calls::{Purpose, over_limit};
 use super::client::{Phase, Subject};
 use super::machine::{Core, shutting_down};
-use super::policy::Verdict;
+use super::policy::{Verb, Verdict};
 use super::slots::ClientId;
 use super::socket::{Socket, State};
 use super::timers::Timer;
@@ -33,12 +33,15 @@ pub(crate) mod eai {
     pub(crate) const SERVICE: i32 = -8;
 }
 
+/// The most addresses of one name that a client is told, so that an answer fits a frame many times over.
+const ADDRESSES_MAX: usize = 1024;
+
 impl Core {
     pub(crate) fn on_request(&mut self, client: ClientId, request: u32, call: Call<'_>, now: Instant) {
-        let Some(entry) = self.clients.get(client) else { return };
-        if entry.calls.contains_key(&request) {
-            return self.disconnect(client, format!("request number {request} used twice"));
+        if !self.is_new_request(client, request) {
+            return;
         }
+        let Some(entry) = self.clients.get(client) else { return };
         let done = match (&entry.phase, call) {
             (&Phase::Greeting(deadline), Call::Hello(hello)) => {
                 self.timers.cancel(deadline, Timer::Hello(client));
@@ -54,6 +57,16 @@ impl Core {
             Ok(None) => {}
             Err(failure) => self.fail(client, request, failure),
         }
+    }
+
+    /// Whether no unanswered request of the client has this number; a client that uses one twice is let
+    /// go, as one of the two could not be told from the other.
+    fn is_new_request(&mut self, client: ClientId, request: u32) -> bool {
+        let is_known = self.clients.get(client).is_some_and(|client| client.calls.contains_key(&request));
+        if is_known {
+            self.disconnect(client, format!("request number {request} used twice"));
+        }
+        !is_known
     }
 
     /// Gives the reply where there is one at once.
@@ -77,6 +90,11 @@ impl Core {
                 self.ask(client, request, set.socket, Ask::SetOption(set.option, set.value))
             }
             Call::GetOption(get) if get.option.readable() => {
+                // Reading the error would take it from the attempt that waits for it.
+                let is_dialing = matches!(self.own(client, get.socket)?.state, State::Dialing { .. });
+                if get.option == TcpOption::Error && is_dialing {
+                    return Ok(Some(Reply::Value(OptionValue::Number(0))));
+                }
                 self.ask(client, request, get.socket, Ask::GetOption(get.option))
             }
             Call::GetOption(get) => Err(bad_argument(format!("option {} cannot be read", get.option.name()))),
@@ -89,6 +107,7 @@ impl Core {
                 Ok(Some(Reply::Nil))
             }
             Call::Sync(_) => {
+                self.begin_call(client, request, Subject::Network, None, now)?;
                 self.act(Action::Sync { client, request });
                 Ok(None)
             }
@@ -138,6 +157,9 @@ impl Core {
 
     /// Answers a hello whose version is not spoken here, and lets the client go.
     pub fn refuse_version(&mut self, client: ClientId, request: u32, version: u64) {
+        if !self.is_new_request(client, request) {
+            return;
+        }
         let text = format!("protocol version {version} is not spoken here, version {VERSION} is");
         self.fail(client, request, Failure::new(Code::Version, text.clone()));
         self.disconnect(client, text);
@@ -145,6 +167,9 @@ impl Core {
 
     /// Answers a request that is not known.
     pub fn refuse_method(&mut self, client: ClientId, request: u32, method: &str) {
+        if !self.is_new_request(client, request) {
+            return;
+        }
         match self.clients.get(client).map(|client| &client.phase) {
             Some(Phase::Welcome { .. }) => {
                 let text = format!("no method `{}`", method.escape_default());
@@ -194,6 +219,13 @@ impl Core {
         }
     }
 
+    pub(crate) fn on_synced(&mut self, client: ClientId, request: u32) {
+        let call = self.clients.get(client).and_then(|client| client.calls.get(&request));
+        if call.is_some_and(|call| call.subject == Subject::Network) {
+            self.reply(client, request, Reply::Nil);
+        }
+    }
+
     fn on_resolve(
         &mut self,
         client: ClientId,
@@ -202,7 +234,7 @@ impl Core {
         now: Instant,
     ) -> Result<Option<Reply>, Failure> {
         check_name(resolve.host, "0")?;
-        self.judge_name(resolve.host)?;
+        self.judge_name(Verb::Connect, resolve.host)?;
         let lookup = self.begin_lookup(client, Purpose::Answer(client, request), |lookup| Lookup {
             lookup,
             host: resolve.host.to_owned(),
@@ -214,8 +246,8 @@ impl Core {
     }
 
     /// Whether the policy lets this name be looked up.
-    pub(crate) fn judge_name(&self, host: &str) -> Result<(), Failure> {
-        match self.config.policy.decide_resolve(host) {
+    pub(crate) fn judge_name(&self, verb: Verb, host: &str) -> Result<(), Failure> {
+        match self.config.policy.decide_resolve(verb, host) {
             Verdict::Allow => Ok(()),
             Verdict::Deny => Err(denied(format!("no rule allows {}", host.escape_default()))),
         }
@@ -238,7 +270,7 @@ impl Core {
                 }
                 match result {
                     Ok(found) => {
-                        let addresses = found.into_iter().map(Into::into).collect();
+                        let addresses = found.into_iter().take(ADDRESSES_MAX).map(Into::into).collect();
                         self.reply(client, request, Reply::Resolved(Resolved { addresses }));
                     }
                     Err(failure) => self.fail(client, request, failure),

@@ -39,7 +39,8 @@ pub struct PipeListener {
     path: PathBuf,
     /// Device and inode of the socket file, to remove no other daemon's.
     identity: (u64, u64),
-    lock: Lock,
+    /// Goes last, with its own file.
+    _lock: Lock,
 }
 
 impl PipeListener {
@@ -59,7 +60,7 @@ impl PipeListener {
         let system = |doing| move |error| ListenError::System { doing, path: path.into(), error };
         let socket = bound.map_err(system("listen on"))?;
         let identity = identity(path).map_err(system("look at"))?;
-        Ok(PipeListener { socket, path: path.into(), identity, lock })
+        Ok(PipeListener { socket, path: path.into(), identity, _lock: lock })
     }
 
     /// Where it listens.
@@ -87,7 +88,6 @@ impl Drop for PipeListener {
         if is_ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!("cannot remove {}: {error}", self.path.display());
         }
-        self.lock.remove();
     }
 }
 
@@ -146,9 +146,11 @@ impl Lock {
             }
         }
     }
+}
 
+impl Drop for Lock {
     /// Removes the file while the lock is still held.
-    fn remove(&self) {
+    fn drop(&mut self) {
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!("cannot remove {}: {error}", self.path.display());
         }
@@ -190,5 +192,6 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         assert!(matches!(PipeListener::bind(&path), Err(ListenError::NotASocket(_))));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the lock is left");
     }
 }

@@ -1,6 +1,8 @@
 //! The core's actions, done.
 
-use luasocketd_protocol::{Bound, Endpoint, Failure, SocketId, encode_failure, encode_note, encode_reply};
+use luasocketd_protocol::{
+    Bound, Code, Endpoint, Failure, SocketId, encode_failure, encode_note, encode_reply,
+};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
@@ -11,13 +13,17 @@ use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use super::system::{self, errno};
-use super::tcp::{Phase, TcpSocket};
+use super::tcp::{Phase, Stall, TcpSocket};
 use super::tokens::Source;
-use super::worker::{Work, Worker};
+use super::worker::{Sync, Work, Worker};
 use crate::core::{Action, Ask, ClientId, Input, Reply};
 
 /// `EBADF`: a question about a socket that the system knows nothing of yet.
 const EBADF: i32 = 9;
+
+/// What is to be heard of a socket. Urgent data is no one's wish, but without hearing of it the bytes
+/// behind it would wait for the next ones.
+const EVENTS: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
 
 impl Worker {
     /// Does everything that the core wants done, what follows from it included.
@@ -32,7 +38,7 @@ impl Worker {
             Action::Reply { client, request, reply } => self.reply(client, request, &reply),
             Action::Fail { client, request, failure } => self.fail(client, request, &failure),
             Action::Notify { client, note } => self.tell(client, |out| encode_note(out, &note)),
-            Action::Sync { client, request } => self.syncs.push((client, request)),
+            Action::Sync { client, request } => self.syncs.push(Sync { client, request, looked: false }),
             Action::Ask { client, request, socket, ask } => self.answer(client, request, socket, ask),
             Action::Disconnect { client, reason } => self.disconnect(client, &reason),
             Action::Lookup(lookup) => {
@@ -40,6 +46,12 @@ impl Worker {
                 if let Err(error) = self.resolver.ask(lookup) {
                     let result = Err(Failure::os(errno(&error)));
                     self.feed(Input::Resolved { lookup: id, result });
+                }
+            }
+            Action::DropLookup { lookup } => {
+                if self.resolver.drop_question(lookup) {
+                    let gone = Failure::new(Code::Cancelled, "nobody waits for it");
+                    self.feed(Input::Resolved { lookup, result: Err(gone) });
                 }
             }
             Action::Open { socket, family } => {
@@ -52,7 +64,7 @@ impl Worker {
             }
             Action::Listen { socket, backlog } => self.listen_on(socket, backlog),
             Action::Dial { socket, attempt, address, own } => self.dial(socket, attempt, address, own),
-            Action::HangUp { socket, attempt } => self.hang_up(socket, attempt),
+            Action::HangUp { socket, attempt, own } => self.hang_up(socket, attempt, own),
             Action::Accept { listener, socket } => {
                 let result = self.accept(listener, socket).map_err(|error| errno(&error));
                 self.feed(Input::Accepted { listener, result });
@@ -126,10 +138,6 @@ impl Worker {
         self.pool.put_scratch(frame);
     }
 
-    pub(crate) fn answer_sync(&mut self, client: ClientId, request: u32) {
-        self.reply(client, request, &Reply::Nil);
-    }
-
     fn disconnect(&mut self, client: ClientId, reason: &str) {
         if let Some(pipe) = self.pipes.get_mut(client) {
             pipe.flush(&mut self.pool);
@@ -194,7 +202,6 @@ impl Worker {
             Ok(false) => {}
             Ok(true) => self.end_dial(id, attempt),
             Err(error) => {
-                self.hang_up(id, attempt);
                 self.feed(Input::Dialed { socket: id, attempt, result: Err(errno(&error)) });
             }
         }
@@ -264,9 +271,6 @@ impl Worker {
             Ok(Some(names)) => self.keep_attempt(id, position).map(|()| names),
             Err(error) => Err(error),
         };
-        if result.is_err() {
-            self.hang_up(id, attempt);
-        }
         self.feed(Input::Dialed { socket: id, attempt, result: result.map_err(|error| errno(&error)) });
     }
 
@@ -276,19 +280,26 @@ impl Worker {
         socket.own_attempt = None;
         let Some(position) = position else { return Ok(()) };
         let (_, io) = socket.attempts.swap_remove(position);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().reregister(&mut SourceFd(&io.as_raw_fd()), Source::socket(id).token(), both)?;
+        let token = Source::socket(id).token();
+        self.poll.registry().reregister(&mut SourceFd(&io.as_raw_fd()), token, EVENTS)?;
         socket.io = Some(io);
         Ok(())
     }
 
-    /// Closes the system's socket of an attempt that had one of its own.
-    fn hang_up(&mut self, id: SocketId, attempt: usize) {
-        if let Some(socket) = self.sockets.get_mut(id) {
-            socket.attempts.retain(|(number, _)| *number as usize != attempt);
-            if socket.own_attempt == Some(attempt) {
-                socket.own_attempt = None;
-            }
+    /// Closes the system's socket of an attempt, or lets the socket that was opened before forget it.
+    fn hang_up(&mut self, id: SocketId, attempt: usize, own: bool) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.attempts.retain(|(number, _)| *number as usize != attempt);
+        if !own {
+            return;
+        }
+        socket.own_attempt = None;
+        // Without this the system goes on connecting to where nobody wants to any more, and the next
+        // connect on the socket could succeed with the wrong peer.
+        if let Some(io) = &socket.io
+            && let Err(error) = rustix::net::connect_unspec(io)
+        {
+            tracing::warn!(socket = %id, "an attempt to connect cannot be dissolved: {error}");
         }
     }
 
@@ -302,11 +313,17 @@ impl Worker {
     /// Drops the system's sockets of `id`, which closes them and ends their watch.
     fn close(&mut self, id: SocketId) {
         if let Some(mut socket) = self.sockets.remove(id) {
+            if let Some(client) = socket.counted {
+                self.count_busy(client, -1);
+            }
+            if let Stall::Called(client) = socket.stall {
+                self.call_stalled(client);
+            }
             socket.discard_received();
         }
     }
 }
 
 fn watch(registry: &Registry, io: &Socket, source: Source) -> io::Result<()> {
-    registry.register(&mut SourceFd(&io.as_raw_fd()), source.token(), Interest::READABLE | Interest::WRITABLE)
+    registry.register(&mut SourceFd(&io.as_raw_fd()), source.token(), EVENTS)
 }

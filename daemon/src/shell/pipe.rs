@@ -1,5 +1,6 @@
 //! One client's pipe: frames in, frames out.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
 use luasocketd_protocol::{FrameReader, MAX_FRAME, SocketId};
@@ -39,8 +40,10 @@ pub(crate) struct Pipe {
     pub(crate) scheduled: bool,
     /// Whether something was queued in this turn.
     pub(crate) dirty: bool,
-    /// Sockets with data for the client that wait for room in `out`.
-    pub(crate) stalled: Vec<SocketId>,
+    /// Sockets with data for the client that wait for room in `out`, the first of them first.
+    pub(crate) stalled: VecDeque<SocketId>,
+    /// Sockets with data for the client that wait for their turn.
+    pub(crate) busy: usize,
 }
 
 /// What a read has brought.
@@ -66,7 +69,8 @@ impl Pipe {
             deaf: false,
             scheduled: false,
             dirty: false,
-            stalled: Vec::new(),
+            stalled: VecDeque::new(),
+            busy: 0,
         }
     }
 
@@ -79,6 +83,11 @@ impl Pipe {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
         self.hung_up |= event.is_read_closed() || event.is_error();
+    }
+
+    /// Whether everything that has come from the network is queued, as far as credit allows.
+    pub(crate) fn is_level(&self) -> bool {
+        self.busy == 0 && self.stalled.is_empty()
     }
 
     /// Whether requests wait until the client has read its answers.

@@ -1,9 +1,11 @@
 //! Bytes that wait for a descriptor to take them.
 
 /// Buffers that nobody uses at the moment, so that an idle client or socket holds none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
     spare: Vec<Vec<u8>>,
+    /// A larger buffer goes back to the system.
+    largest: usize,
     /// For one message while it is being encoded.
     scratch: Vec<u8>,
 }
@@ -11,10 +13,16 @@ pub(crate) struct Pool {
 /// How many spare buffers are kept: as many as are in use at once in one turn of an ordinary load.
 const SPARE_MAX: usize = 16;
 
-/// A spare buffer larger than this goes back to the system.
-const SPARE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// A queue grows by whole pieces of this size, a large one by sixteen of them: its memory stays close to
+/// what it holds, which is what its client is charged for.
+const PIECE: usize = 4 * 1024;
 
 impl Pool {
+    /// A pool that keeps buffers of up to `largest` bytes.
+    pub(crate) fn new(largest: usize) -> Self {
+        Pool { spare: Vec::new(), largest, scratch: Vec::new() }
+    }
+
     /// An empty buffer for one message.
     pub(crate) fn take_scratch(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.scratch)
@@ -30,7 +38,7 @@ impl Pool {
     }
 
     pub(crate) fn put(&mut self, buffer: Vec<u8>) {
-        if self.spare.len() < SPARE_MAX && (1..=SPARE_BYTES_MAX).contains(&buffer.len()) {
+        if self.spare.len() < SPARE_MAX && (1..=self.largest).contains(&buffer.len()) {
             self.spare.push(buffer);
         }
     }
@@ -68,8 +76,12 @@ impl ByteQueue {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        if self.bytes.len() - self.end < length {
-            self.bytes.resize(self.end + length, 0);
+        let wanted = self.end + length;
+        if self.bytes.len() < wanted {
+            let step = if wanted < 16 * PIECE { PIECE } else { 16 * PIECE };
+            let size = wanted.next_multiple_of(step);
+            self.bytes.reserve_exact(size - self.bytes.len());
+            self.bytes.resize(size, 0);
         }
         &mut self.bytes[self.end..self.end + length]
     }
@@ -91,6 +103,14 @@ impl ByteQueue {
         }
     }
 
+    /// Gives back memory that the queue holds beyond what waits, as it may wait for long.
+    pub(crate) fn trim(&mut self) {
+        if self.bytes.len() > 2 * self.len() + 2 * PIECE {
+            self.bytes = self.unread().to_vec();
+            (self.start, self.end) = (0, self.bytes.len());
+        }
+    }
+
     pub(crate) fn clear(&mut self, pool: &mut Pool) {
         (self.start, self.end) = (0, 0);
         pool.put(std::mem::take(&mut self.bytes));
@@ -103,7 +123,7 @@ mod tests {
 
     #[test]
     fn bytes_come_out_in_the_order_they_went_in() {
-        let (mut queue, mut pool) = (ByteQueue::default(), Pool::default());
+        let (mut queue, mut pool) = (ByteQueue::default(), Pool::new(1 << 20));
         let mut expected = Vec::new();
         for round in 0..50u8 {
             let bytes = vec![round; usize::from(round)];

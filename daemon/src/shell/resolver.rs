@@ -79,6 +79,14 @@ impl Resolver {
         Ok(())
     }
 
+    /// Takes back a question that no thread has begun with; says whether it could.
+    pub(crate) fn drop_question(&self, lookup: LookupId) -> bool {
+        let mut state = self.shared.lock();
+        let before = state.questions.len();
+        state.questions.retain(|question| question.lookup != lookup);
+        state.questions.len() < before
+    }
+
     /// Takes the answers that have come.
     pub(crate) fn take_answers(&self) -> Vec<Answer> {
         std::mem::take(&mut self.shared.lock().answers)

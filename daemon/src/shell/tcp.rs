@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use luasocketd_protocol::{Direction, SocketId};
 use mio::event::Event;
+use rustix::net::RecvFlags;
 use socket2::Socket;
 
 use super::queue::{ByteQueue, Pool};
@@ -15,10 +16,10 @@ use crate::core::ClientId;
 /// the others have theirs; as much as one frame carries.
 pub(crate) const TURN_BYTES: usize = luasocketd_protocol::MAX_DATA;
 
-/// What a closing socket throws away: as much as a system's receive buffer holds before it has grown,
+/// What a closing socket throws away: more than a system's receive buffer grows to, and not without end,
 /// so that a peer that goes on sending cannot hold up the loop.
-const DISCARD_BYTES: usize = 16 * 1024;
-const DISCARDS_MAX: usize = 16;
+const DISCARD_BYTES: usize = 64 * 1024;
+const DISCARDS_MAX: usize = 128;
 
 /// The shell's half of a socket.
 #[derive(Debug)]
@@ -37,12 +38,27 @@ pub(crate) struct TcpSocket {
     pub(crate) shutdown_planned: bool,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    /// The peer may have ended its direction: a short read is no reason to wait for an event.
+    /// The peer may have ended its direction, or sent urgent data: a short read is no reason to wait for
+    /// an event.
     pub(crate) hung_up: bool,
     /// A write has failed: what was received before is read, then the connection has failed.
     pub(crate) write_error: Option<i32>,
     /// Whether it stands in the list of work.
     pub(crate) scheduled: bool,
+    /// The client whose count of busy sockets it is in.
+    pub(crate) counted: Option<ClientId>,
+    pub(crate) stall: Stall,
+}
+
+/// Whether a socket waits for room in its client's pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stall {
+    /// It does not.
+    No,
+    /// It stands in the pipe's list.
+    Waiting,
+    /// It has come to the front of this client's list, and goes before those that came later.
+    Called(ClientId),
 }
 
 /// What events on the descriptor mean.
@@ -73,14 +89,18 @@ impl TcpSocket {
             hung_up: false,
             write_error: None,
             scheduled: false,
+            counted: None,
+            stall: Stall::No,
         }
     }
 
     /// Notes what an event says; the flags stay until a call would block.
     pub(crate) fn note(&mut self, event: &Event) {
-        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.readable |=
+            event.is_readable() || event.is_priority() || event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
-        self.hung_up |= event.is_read_closed() || event.is_error();
+        // Urgent data cuts a receive short, too.
+        self.hung_up |= event.is_read_closed() || event.is_error() || event.is_priority();
     }
 
     /// Receives into `buffer`; `Ok(None)` when nothing is there.
@@ -110,10 +130,12 @@ impl TcpSocket {
         if !matches!(self.phase, Phase::Flowing(_) | Phase::Sending) {
             return;
         }
+        let Some(socket) = &self.io else { return };
         let mut scratch = [0; DISCARD_BYTES];
         for _ in 0..DISCARDS_MAX {
-            match self.receive(&mut scratch) {
-                Ok(Some(length)) if length > 0 => {}
+            // TRUNC: the system throws the bytes away without copying them (tcp(7)).
+            match rustix::net::recv(socket, &mut scratch[..], RecvFlags::TRUNC) {
+                Ok((_, length)) if length > 0 => {}
                 // Nothing left, the end, or a failure that no one is there to hear of.
                 _ => return,
             }
@@ -139,6 +161,9 @@ impl TcpSocket {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+        if !self.writable {
+            self.out.trim();
         }
         Ok(sent)
     }
@@ -171,12 +196,18 @@ impl TcpSocket {
 }
 
 impl Drop for TcpSocket {
-    /// A peer that does not get everything has to see a reset: an orderly end would pass for the whole.
+    /// Prepares what the system does when it closes the socket. A peer that does not get everything has
+    /// to see a reset: an orderly end would pass for the whole. And a script's `linger` must not hold up
+    /// the loop: with it, `close` waits for the peer even on a non-blocking socket.
     fn drop(&mut self) {
-        if let Some(socket) = self.io.as_ref().filter(|_| !self.out.is_empty())
-            && let Err(error) = socket.set_linger(Some(Duration::ZERO))
-        {
-            tracing::debug!(socket = %self.id, "cannot reset: {error}");
+        let Some(socket) = &self.io else { return };
+        let prepared = match socket.linger() {
+            _ if !self.out.is_empty() => socket.set_linger(Some(Duration::ZERO)),
+            Ok(Some(time)) if !time.is_zero() => socket.set_linger(None),
+            _ => Ok(()),
+        };
+        if let Err(error) = prepared {
+            tracing::debug!(socket = %self.id, "cannot prepare the close: {error}");
         }
     }
 }

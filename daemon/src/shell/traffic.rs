@@ -9,7 +9,7 @@ use luasocketd_protocol::{
 
 use super::pipe::{Arrival, DATA_OUT_MAX, Pipe};
 use super::system::errno;
-use super::tcp::{Phase, TURN_BYTES};
+use super::tcp::{Phase, Stall, TURN_BYTES};
 use super::worker::{Work, Worker};
 use crate::core::{Admission, ClientId, Input};
 
@@ -132,7 +132,7 @@ impl Worker {
                 }
                 Err(error) => return Err(error),
             },
-            Frame::Response { .. } => return Err(FrameError::UnknownMethod),
+            Frame::Response { .. } => return Err(FrameError::Malformed),
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl Worker {
             Admission::NoHello => self.break_client(client, "no hello before the first data"),
             Admission::Take => {
                 let Some(socket) = self.sockets.get_mut(data.socket) else { return };
-                socket.out.push(data.bytes, &mut self.pool);
+                socket.out.push(data.bytes, &mut self.socket_pool);
                 if touched.last() != Some(&data.socket) {
                     touched.push(data.socket);
                 }
@@ -165,7 +165,7 @@ impl Worker {
         if !matches!(socket.phase, Phase::Flowing(_) | Phase::Sending) {
             return;
         }
-        match socket.flush(&mut self.pool) {
+        match socket.flush(&mut self.socket_pool) {
             Ok(sent) => {
                 socket.finish();
                 if socket.writable && !socket.out.is_empty() {
@@ -177,8 +177,9 @@ impl Worker {
                 }
             }
             Err(error) => {
-                socket.out.clear(&mut self.pool);
-                socket.write_error = Some(errno(&error));
+                socket.out.clear(&mut self.socket_pool);
+                // The first error says why; later ones only that it is over.
+                socket.write_error.get_or_insert(errno(&error));
                 // What the peer sent before may still be there to be read.
                 socket.readable = true;
                 self.receive_from_peer(id);
@@ -196,15 +197,23 @@ impl Worker {
             return;
         }
         let Some(pipe) = self.pipes.get_mut(client) else { return self.notice_failure(id) };
+        let credit = self.core.push_credit(id);
+        if credit == 0 {
+            // The core wakes the socket when credit comes. A connection that has failed waits for none: its
+            // client may be waiting for the news.
+            return self.notice_failure(id);
+        }
         let room = DATA_OUT_MAX.saturating_sub(pipe.out.len() + DATA_HEADER);
-        let length = self.core.push_credit(id).min(room).min(TURN_BYTES);
-        if length == 0 {
-            // Credit wakes the socket through the core; room through the pipe's next write.
-            if room == 0 && !pipe.stalled.contains(&id) {
-                pipe.stalled.push(id);
+        let others_wait = !pipe.stalled.is_empty() && !matches!(socket.stall, Stall::Called(_));
+        if room == 0 || others_wait {
+            if socket.stall != Stall::Waiting {
+                socket.stall = Stall::Waiting;
+                pipe.stalled.push_back(id);
             }
             return;
         }
+        socket.stall = Stall::No;
+        let length = credit.min(room).min(TURN_BYTES);
         let space = pipe.out.space(DATA_HEADER + length, &mut self.pool);
         match socket.receive(&mut space[DATA_HEADER..]) {
             Ok(None) => self.notice_failure(id),
@@ -240,7 +249,7 @@ impl Worker {
     fn fail_socket(&mut self, id: SocketId, error: &io::Error) {
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.phase = Phase::Quiet;
-            socket.out.clear(&mut self.pool);
+            socket.out.clear(&mut self.socket_pool);
         }
         self.handle(Input::Failed { socket: id, failure: connection_failure(error) });
     }

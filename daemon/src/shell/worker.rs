@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use luasocketd_protocol::SocketId;
+use luasocketd_protocol::{MAX_FRAME, SocketId};
 use mio::net::UnixStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Waker};
@@ -13,13 +13,13 @@ use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
 use super::listener::PipeListener;
-use super::pipe::Pipe;
+use super::pipe::{DATA_OUT_MAX, Pipe};
 use super::queue::Pool;
 use super::resolver::Resolver;
 use super::signals::Signals;
 use super::system::errno;
 use super::table::Table;
-use super::tcp::TcpSocket;
+use super::tcp::{Phase, Stall, TcpSocket};
 use super::tokens::Source;
 use crate::core::{ClientId, Config, Core, Credentials, Input};
 
@@ -36,6 +36,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The send and receive buffers of a pipe: one system call then moves a whole window (measured: half
 /// again as fast as the system's own size).
 const PIPE_BUFFER: usize = 1024 * 1024;
+
+/// Spare buffers of pipes are kept up to what a full pipe queues, those of sockets up to a first window.
+const PIPE_SPARE_MAX: usize = 2 * 1024 * 1024;
+const SOCKET_SPARE_MAX: usize = 64 * 1024;
 
 /// What stops the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +58,18 @@ pub struct Worker {
     pub(crate) pipes: Table<ClientId, Pipe>,
     pub(crate) sockets: Table<SocketId, TcpSocket>,
     pub(crate) resolver: Resolver,
+    /// Buffers for pipes.
     pub(crate) pool: Pool,
+    /// Buffers for sockets, small ones: a socket's client is charged for what it holds.
+    pub(crate) socket_pool: Pool,
     /// Clients and sockets with something left to do.
     work: VecDeque<Work>,
     /// Clients for which something was queued in this turn.
     pub(crate) dirty: Vec<ClientId>,
     /// Sockets for which the frames that are being handled brought data.
     pub(crate) touched: Vec<SocketId>,
-    /// Requests for what is readable now: those that wait for the next look at the system.
-    pub(crate) syncs: Vec<(ClientId, u32)>,
+    /// Clients that want everything pushed that is readable now.
+    pub(crate) syncs: Vec<Sync>,
     listener: Option<PipeListener>,
     listener_ready: bool,
     accept_again: Option<Instant>,
@@ -70,6 +77,15 @@ pub struct Worker {
     starved: bool,
     signals: Signals,
     ending: Option<Ending>,
+}
+
+/// A client's wish that everything be pushed to it that is readable now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sync {
+    pub(crate) client: ClientId,
+    pub(crate) request: u32,
+    /// Whether the system was looked at since.
+    pub(crate) looked: bool,
 }
 
 /// Something with work left.
@@ -95,7 +111,8 @@ impl Worker {
             pipes: Table::default(),
             sockets: Table::default(),
             resolver: Resolver::new(waker),
-            pool: Pool::default(),
+            pool: Pool::new(PIPE_SPARE_MAX),
+            socket_pool: Pool::new(SOCKET_SPARE_MAX),
             work: VecDeque::new(),
             dirty: Vec::new(),
             touched: Vec::new(),
@@ -173,22 +190,17 @@ impl Worker {
     pub fn run(&mut self, mut on_signal: impl FnMut(&mut Worker, i32)) -> io::Result<Ending> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
-            let syncs = std::mem::take(&mut self.syncs);
-            self.wait(&mut events, !syncs.is_empty())?;
+            let hasty = self.syncs.iter().any(|sync| !sync.looked);
+            let syncs = self.syncs.len();
+            self.wait(&mut events, hasty)?;
             for signal in self.note_events(&events) {
                 on_signal(self, signal);
             }
             self.handle(Input::Tick);
             self.accept_clients();
             self.work_once();
-            if events.iter().count() < EVENTS_MAX {
-                for (client, request) in syncs {
-                    self.answer_sync(client, request);
-                }
-            } else {
-                // The system may have more to tell than one look brings.
-                self.syncs.extend(syncs);
-            }
+            // The system may have more to tell than one look brings.
+            self.end_syncs(if events.iter().count() < EVENTS_MAX { syncs } else { 0 });
             self.flush_pipes();
             if self.core.is_drained(Instant::now()) {
                 self.ending.get_or_insert(Ending::Drained);
@@ -196,6 +208,20 @@ impl Worker {
             if let Some(ending) = self.ending {
                 return Ok(ending);
             }
+        }
+    }
+
+    /// Ends those syncs whose clients have got everything. The first `looked` of them came before the last
+    /// look at the system.
+    fn end_syncs(&mut self, looked: usize) {
+        for sync in self.syncs.iter_mut().take(looked) {
+            sync.looked = true;
+        }
+        let pipes = &self.pipes;
+        let is_over = |sync: &mut Sync| sync.looked && pipes.get(sync.client).is_none_or(Pipe::is_level);
+        let over: Vec<Sync> = self.syncs.extract_if(.., is_over).collect();
+        for Sync { client, request, .. } in over {
+            self.handle(Input::Synced { client, request });
         }
     }
 
@@ -246,10 +272,30 @@ impl Worker {
             Work::Client(id) => self.pipes.get_mut(id).map(|pipe| &mut pipe.scheduled),
             Work::Socket(id) => self.sockets.get_mut(id).map(|socket| &mut socket.scheduled),
         };
-        if let Some(scheduled) = scheduled
-            && !std::mem::replace(scheduled, true)
-        {
+        let Some(scheduled) = scheduled else { return };
+        if !std::mem::replace(scheduled, true) {
             self.work.push_back(work);
+        }
+        if let Work::Socket(id) = work {
+            self.count(id);
+        }
+    }
+
+    /// Counts a scheduled socket among those that may have data for their client.
+    fn count(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if let Phase::Flowing(client) = socket.phase
+            && socket.readable
+            && socket.counted.is_none()
+        {
+            socket.counted = Some(client);
+            self.count_busy(client, 1);
+        }
+    }
+
+    pub(crate) fn count_busy(&mut self, client: ClientId, change: isize) {
+        if let Some(pipe) = self.pipes.get_mut(client) {
+            pipe.busy = pipe.busy.saturating_add_signed(change);
         }
     }
 
@@ -268,9 +314,19 @@ impl Worker {
                     }
                 }
                 Some(Work::Socket(id)) => {
-                    if let Some(socket) = self.sockets.get_mut(id) {
-                        socket.scheduled = false;
-                        self.serve_socket(id);
+                    let Some(socket) = self.sockets.get_mut(id) else { continue };
+                    socket.scheduled = false;
+                    let counted = socket.counted.take();
+                    let called = match socket.stall {
+                        Stall::Called(client) => Some(client),
+                        Stall::No | Stall::Waiting => None,
+                    };
+                    if let Some(client) = counted {
+                        self.count_busy(client, -1);
+                    }
+                    self.serve_socket(id);
+                    if let Some(client) = called {
+                        self.call_stalled(client);
                     }
                 }
             }
@@ -289,12 +345,25 @@ impl Worker {
                 continue;
             }
             let goes_on = was_clogged && !pipe.is_clogged();
-            let stalled = if pipe.out.is_empty() { std::mem::take(&mut pipe.stalled) } else { Vec::new() };
             if goes_on {
                 self.schedule(Work::Client(id));
             }
-            for socket in stalled {
-                self.schedule(Work::Socket(socket));
+            self.call_stalled(id);
+        }
+    }
+
+    /// Lets the first of a client's sockets go on that wait for room, if there is room for a frame. The
+    /// next one is called when that one has had its turn.
+    pub(crate) fn call_stalled(&mut self, client: ClientId) {
+        let Some(pipe) = self.pipes.get_mut(client) else { return };
+        if pipe.out.len() + MAX_FRAME > DATA_OUT_MAX {
+            return;
+        }
+        while let Some(id) = pipe.stalled.pop_front() {
+            // It may have been closed meanwhile.
+            if let Some(socket) = self.sockets.get_mut(id) {
+                socket.stall = Stall::Called(client);
+                return self.schedule(Work::Socket(id));
             }
         }
     }

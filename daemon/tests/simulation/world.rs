@@ -189,7 +189,18 @@ impl World {
                     assert!(self.systems.entry(socket).or_default().attempts.insert(attempt));
                     continue;
                 }
-                Action::HangUp { socket, attempt } => {
+                Action::DropLookup { lookup } => {
+                    // Some questions are taken back in time; others are answered later.
+                    let position = self.lookups.iter().position(|waiting| waiting.lookup == lookup);
+                    match position.filter(|position| position % 2 == 0) {
+                        Some(position) => {
+                            self.lookups.swap_remove(position);
+                            Input::Resolved { lookup, result: Ok(vec![]) }
+                        }
+                        None => continue,
+                    }
+                }
+                Action::HangUp { socket, attempt, .. } => {
                     if let Some(system) = self.systems.get_mut(&socket) {
                         system.attempts.remove(&attempt);
                     }
@@ -212,6 +223,8 @@ impl World {
                     continue;
                 }
             };
+            // The system takes its time.
+            self.now += Duration::from_millis(self.trace.len() as u64 % 3);
             self.core.handle(input, self.now);
         }
     }

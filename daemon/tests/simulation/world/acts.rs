@@ -151,7 +151,7 @@ impl World {
             }
             4 => {
                 for (client, request) in std::mem::take(&mut self.syncs) {
-                    self.answered(client, request);
+                    self.handle(Input::Synced { client, request });
                 }
             }
             _ => self.bytes_flow(random),
