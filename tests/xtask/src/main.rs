@@ -6,6 +6,7 @@ mod install;
 mod modules;
 mod needs;
 mod process;
+mod rock;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ enum Task {
     },
     /// Install the program, the modules, the systemd unit, man pages and completions below a prefix.
     Install(install::Install),
+    /// Build the module for one Lua version and put it where LuaRocks says; the rockspec calls this.
+    Rock(rock::Rock),
     /// Install or name what the tests need, build everything, run all tests.
     Test {
         /// Passed on to `cargo test`.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Modules { debug } => modules::build_all(debug),
         Task::Install(options) => install::install(&options),
+        Task::Rock(options) => rock::install(&options),
         Task::Test { args } => test(&args),
     };
     match done {
