@@ -29,6 +29,9 @@ pub enum Command {
     /// Run a script in this process, on the pipe that LUASOCKETD_FD names.
     #[command(name = "__script", hide = true)]
     Script(ScriptOptions),
+    /// Write the man pages and the shells' completions.
+    #[command(name = "__generate", hide = true)]
+    Generate(GenerateOptions),
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +99,13 @@ pub struct PathOptions {
     /// The interpreter's version.
     #[arg(long, value_name = "VERSION", default_value = "5.4")]
     pub lua: LuaVersion,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateOptions {
+    /// The `share` directory to write them to.
+    #[arg(value_name = "DIRECTORY")]
+    pub share: PathBuf,
 }
 
 /// A Lua that the module is built for.

@@ -18,5 +18,6 @@ fn main() -> ExitCode {
         Command::Serve(options) => commands::serve(options),
         Command::Path(options) => commands::path(options),
         Command::Script(options) => commands::script(options),
+        Command::Generate(options) => commands::generate(options),
     }
 }

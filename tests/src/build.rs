@@ -35,8 +35,12 @@ pub fn modules_for(version: &str) -> ModulePath {
 
 /// The directory that holds the module for one Lua version.
 pub fn module_dir(version: &str) -> PathBuf {
-    let target = profile_dir().parent().expect("a profile has a target directory").to_owned();
-    target.join("lua").join(version)
+    target().join("lua").join(version)
+}
+
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    profile_dir().parent().expect("a profile has a target directory").to_owned()
 }
 
 /// A file or directory of the repository, by its path from the root.

@@ -1,11 +1,13 @@
 //! The commands, one file each.
 
+mod generate;
 mod path;
 mod run;
 mod script;
 mod serve;
 mod unsafe_lua;
 
+pub use generate::generate;
 pub use path::path;
 pub use run::run;
 pub use script::script;

@@ -1,16 +1,19 @@
 //! What cargo alone cannot do: the module for every Lua version, and a machine that is fit for the
-//! tests. `cargo xtask modules` and `cargo xtask test`.
+//! tests, an installation. `cargo xtask modules`, `cargo xtask test`, `cargo xtask install`.
 
+mod files;
+mod install;
 mod modules;
 mod needs;
 mod process;
+mod rock;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Builds the Lua modules and runs the tests")]
+#[command(name = "cargo xtask", about = "Builds the Lua modules, runs the tests, installs")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -24,6 +27,10 @@ enum Task {
         #[arg(long)]
         debug: bool,
     },
+    /// Install the program, the modules, the systemd unit, man pages and completions below a prefix.
+    Install(install::Install),
+    /// Build the module for one Lua version and put it where LuaRocks says; the rockspec calls this.
+    Rock(rock::Rock),
     /// Install or name what the tests need, build everything, run all tests.
     Test {
         /// Passed on to `cargo test`.
@@ -35,6 +42,8 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Modules { debug } => modules::build_all(debug),
+        Task::Install(options) => install::install(&options),
+        Task::Rock(options) => rock::install(&options),
         Task::Test { args } => test(&args),
     };
     match done {

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::process::{cargo, repository, run, target};
+use crate::files::{copy, replace};
+use crate::process::{built, cargo, repository, run, target};
 
 /// The feature of the module crate and the directory for each version. LuaJIT loads the module for 5.1.
 const VERSIONS: [(&str, &str); 5] =
@@ -18,15 +19,10 @@ const NAMES: [(&str, &str); 2] =
 
 /// Builds every version, one after the other: their features exclude each other in one build.
 pub fn build_all(debug: bool) -> Result<(), String> {
-    for (feature, version) in VERSIONS {
-        let mut args = vec!["build", "--package", "luasocketd-module", "--features", feature];
-        if !debug {
-            args.push("--release");
-        }
-        cargo(&args)?;
-        let built = target().join(if debug { "debug" } else { "release" }).join("libluasocketd.so");
-        let directory = target().join("lua").join(version);
-        lay_out(&built, &directory)
+    for (_, version) in VERSIONS {
+        let module = build(version, debug)?;
+        let directory = directory(version);
+        lay_out(&module, &directory)
             .map_err(|error| format!("cannot write to {}: {error}", directory.display()))?;
     }
     let place = target().join("lua");
@@ -34,26 +30,39 @@ pub fn build_all(debug: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn lay_out(built: &Path, directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
-    // A file of its own each time: a running script may have the old one mapped.
-    replace(&directory.join("luasocketd.so"), |path| fs::copy(built, path).map(drop))?;
-    for (name, original) in NAMES {
-        let path = directory.join(name);
-        fs::create_dir_all(path.parent().unwrap_or(directory))?;
-        replace(&path, |path| symlink(original, path))?;
+/// Builds one version and says where it is, until another one is built.
+pub fn build(version: &str, debug: bool) -> Result<PathBuf, String> {
+    let feature = VERSIONS.iter().find_map(|(feature, known)| (*known == version).then_some(*feature));
+    let feature = feature.ok_or_else(|| {
+        let known = VERSIONS.map(|(_, version)| version).join(", ");
+        format!("there is no module for Lua {version}; there is one for {known}")
+    })?;
+    let mut args = vec!["build", "--package", "luasocketd-module", "--features", feature];
+    if !debug {
+        args.push("--release");
     }
-    // The other Lua files are built into the module.
-    replace(&directory.join("socket.lua"), |path| {
-        fs::copy(repository().join("shim/lua/socket.lua"), path).map(drop)
-    })
+    cargo(&args)?;
+    Ok(built(debug).join("libluasocketd.so"))
 }
 
-fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => make(path),
+/// The versions that there is a module for.
+pub fn versions() -> impl Iterator<Item = &'static str> {
+    VERSIONS.iter().map(|(_, version)| *version)
+}
+
+/// Where `build_all` leaves the module for one version.
+pub fn directory(version: &str) -> PathBuf {
+    target().join("lua").join(version)
+}
+
+/// Puts a built module into a directory under all its names.
+pub fn lay_out(module: &Path, directory: &Path) -> io::Result<()> {
+    copy(module, &directory.join("luasocketd.so"), 0o755)?;
+    for (name, original) in NAMES {
+        replace(&directory.join(name), |path| symlink(original, path))?;
     }
+    // The other Lua files are built into the module.
+    copy(&repository().join("shim/lua/socket.lua"), &directory.join("socket.lua"), 0o644)
 }
 
 /// Builds an interpreter of Lua 5.5, which Debian 12 has no package of, into target/lua/bin.

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::process::run;
 
 /// A file that has to be there, and Debian's package of it. A name without a slash is a command.
-const NEEDS: [(&str, &str); 14] = [
+const NEEDS: [(&str, &str); 19] = [
     ("cc", "gcc"),
     ("lua5.1", "lua5.1"),
     ("lua5.2", "lua5.2"),
@@ -21,6 +21,11 @@ const NEEDS: [(&str, &str); 14] = [
     ("python3", "python3"),
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
+    ("luarocks", "luarocks"),
+    ("man", "man-db"),
+    ("systemd-analyze", "systemd"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
 ];
 
 /// Installs what is missing as root with apt-get, or says what to install.

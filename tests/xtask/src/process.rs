@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The repository's root.
 pub fn repository() -> &'static Path {
@@ -15,6 +15,11 @@ pub fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
 }
 
+/// Where cargo puts what it builds in this way.
+pub fn built(debug: bool) -> PathBuf {
+    target().join(if debug { "debug" } else { "release" })
+}
+
 /// Runs cargo, the one that runs this.
 pub fn cargo(args: &[&str]) -> Result<(), String> {
     run(&env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args)
@@ -22,12 +27,27 @@ pub fn cargo(args: &[&str]) -> Result<(), String> {
 
 /// Runs a program to its end; anything but success is an error.
 pub fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    start(program, args, Stdio::inherit()).map(drop)
+}
+
+/// Runs a program to its end, and gives what it printed.
+pub fn output(program: &str, args: &[&str]) -> Result<String, String> {
+    start(program, args, Stdio::piped())
+}
+
+fn start(program: &str, args: &[&str], stdout: Stdio) -> Result<String, String> {
     let name = Path::new(program).file_name().map_or_else(|| program.into(), |name| name.to_string_lossy());
     eprintln!("$ {name} {}", args.join(" "));
-    let status = Command::new(program).args(args).current_dir(repository()).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("`{name} {}` failed: {status}", args.join(" "))),
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .current_dir(repository())
+        .stdin(Stdio::inherit())
+        .stdout(stdout)
+        .stderr(Stdio::inherit());
+    match command.output() {
+        Ok(done) if done.status.success() => Ok(String::from_utf8_lossy(&done.stdout).into_owned()),
+        Ok(done) => Err(format!("`{name} {}` failed: {}", args.join(" "), done.status)),
         Err(error) => Err(format!("cannot run `{name}`: {error}")),
     }
 }
