@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use luasocketd_tests::process::Outcome;
 use luasocketd_tests::{Daemon, Interpreter, Job, Peer, network, program, wait_until};
-use rustix::process::{Pid, test_kill_process_group};
+use rustix::process::{Pid, Signal, test_kill_process_group};
 
 fn run(allow: &[&str], script: &str, args: &[&str]) -> Outcome {
     let rules = allow.iter().flat_map(|rule| ["--allow", rule]);
@@ -195,6 +195,32 @@ fn what_send_accepted_arrives_after_the_end() {
         let bytes = reader.join().expect("the reader ends");
         assert_eq!(bytes.len(), 1_000_000, "after `{ending}`");
     }
+}
+
+/// A script that runs until something ends it.
+const BUSY: &str = "print('up') io.stdout:flush() while true do end";
+
+#[test]
+fn signals_that_are_sent_to_it_are_for_the_script() {
+    for (signal, number) in [(Signal::INT, 2), (Signal::TERM, 15), (Signal::HUP, 1), (Signal::QUIT, 3)] {
+        let mut running = Job::new(program()).arg("run").script(BUSY).start();
+        assert_eq!(running.line(), "up");
+        running.signal(signal);
+        let outcome = running.finish();
+        assert_eq!(outcome.status.signal(), Some(number), "{outcome}");
+    }
+}
+
+#[test]
+fn a_script_does_not_outlive_its_daemon() {
+    let mut running = Job::new(program()).arg("run").script(BUSY).start();
+    assert_eq!(running.line(), "up");
+    let group = Pid::from_raw(running.pid() as i32).expect("a process id is above zero");
+    running.signal(Signal::KILL);
+    wait_until("it has ended", Duration::from_secs(5), || !running.is_running());
+    wait_until("its process group is empty", Duration::from_secs(5), || {
+        test_kill_process_group(group).is_err()
+    });
 }
 
 #[test]

@@ -18,10 +18,10 @@ use super::failed;
 use crate::cli::{RunOptions, ScriptOptions};
 use crate::log;
 
-/// The signals that are for the script. A terminal sends its own to the script's process too, so
-/// those are only kept from ending this one before it has delivered everything.
-const FORWARDED: [i32; 4] = [number::SIGTERM, number::SIGHUP, number::SIGUSR1, number::SIGUSR2];
-const IGNORED: [i32; 2] = [number::SIGINT, number::SIGQUIT];
+/// The signals that are for the script, and only kept from ending this process before it has delivered
+/// everything.
+const FORWARDED: [i32; 6] =
+    [number::SIGTERM, number::SIGHUP, number::SIGINT, number::SIGQUIT, number::SIGUSR1, number::SIGUSR2];
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNAL_EXIT: i32 = 128;
@@ -36,15 +36,14 @@ pub fn run(options: RunOptions) -> ExitCode {
 }
 
 fn run_script(options: &RunOptions) -> io::Result<ExitStatus> {
-    let caught: Vec<i32> = [&FORWARDED[..], &IGNORED[..], &[number::SIGCHLD]].concat();
-    let signals = Signals::catch(&caught)?;
+    let signals = Signals::catch(&[&FORWARDED[..], &[number::SIGCHLD]].concat())?;
     let config = Config { policy: Policy::new(options.policy.allow.clone()), ..Config::default() };
     let mut worker = Worker::new(config, signals)?;
     let (ours, theirs) = UnixStream::pair()?;
     worker.add_client(ours)?;
     let mut child = spawn(&options.script, theirs)?;
     let mut ended = None;
-    worker.run(|worker, signal| match signal {
+    let served = worker.run(|worker, signal| match signal.number {
         number::SIGCHLD => match child.try_wait() {
             Ok(Some(status)) => {
                 ended = Some(status);
@@ -53,9 +52,16 @@ fn run_script(options: &RunOptions) -> io::Result<ExitStatus> {
             Ok(None) => {}
             Err(error) => tracing::error!("cannot wait for the script: {error}"),
         },
-        signal if FORWARDED.contains(&signal) => forward(&child, signal),
+        // What a terminal sends goes to the script's process by itself.
+        number if signal.sent => forward(&child, number),
         _ => {}
-    })?;
+    });
+    if let Err(error) = served {
+        // Without its daemon the script could only wait for answers that nobody gives.
+        child.kill()?;
+        child.wait()?;
+        return Err(error);
+    }
     ended.map_or_else(|| child.wait(), Ok)
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use mlua::{Function, MultiValue, Value};
+use rustix::process::Signal;
 use signal_hook::consts::SIGPIPE;
 
 use super::failed;
@@ -22,6 +23,10 @@ pub fn script(options: ScriptOptions) -> ExitCode {
     let always = Arc::new(AtomicBool::new(true));
     if let Err(error) = signal_hook::flag::register_conditional_default(SIGPIPE, always) {
         return failed(format!("cannot restore the default of SIGPIPE: {error}"));
+    }
+    // Without its daemon a script must not go on unseen.
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+        return failed(format!("cannot tie the script to its daemon: {error}"));
     }
     match run_in_lua(&options) {
         // The C library's exit, which writes what is left in Lua's output buffers.

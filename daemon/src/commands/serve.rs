@@ -35,15 +35,12 @@ pub fn serve(options: ServeOptions) -> ExitCode {
         Err(error) => return failed(error),
     };
     match serve_on(listener, signals, &options) {
-        Ok(ending) => {
-            tracing::info!("ended: {ending:?}");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(format!("the event loop failed: {error}")),
     }
 }
 
-fn serve_on(listener: PipeListener, signals: Signals, options: &ServeOptions) -> io::Result<Ending> {
+fn serve_on(listener: PipeListener, signals: Signals, options: &ServeOptions) -> io::Result<()> {
     if options.policy.allow.is_empty() {
         tracing::warn!("no --allow rule: every connection is refused");
     }
@@ -54,7 +51,7 @@ fn serve_on(listener: PipeListener, signals: Signals, options: &ServeOptions) ->
     worker.listen(listener)?;
     announce(&path);
     let mut ending = false;
-    worker.run(|worker, _signal| {
+    let ended = worker.run(|worker, _signal| {
         if std::mem::replace(&mut ending, true) {
             tracing::warn!("second signal: ending at once");
             return worker.stop();
@@ -63,7 +60,13 @@ fn serve_on(listener: PipeListener, signals: Signals, options: &ServeOptions) ->
         tracing::info!(clients, sockets, "ending: nothing new is begun");
         notify(&[NotifyState::Stopping]);
         worker.drain(options.drain_timeout);
-    })
+    })?;
+    let (clients, sockets) = worker.census();
+    match ended {
+        Ending::Drained if sockets == 0 => tracing::info!("ended: everything was delivered"),
+        _ => tracing::warn!(clients, sockets, "ended: what these had not delivered is lost"),
+    }
+    Ok(())
 }
 
 /// Takes all the descriptors that the system grants: each client and each socket needs one.

@@ -17,5 +17,5 @@ mod traffic;
 mod worker;
 
 pub use listener::{ListenError, PipeListener};
-pub use signals::{Signals, number};
+pub use signals::{Caught, Signals, number};
 pub use worker::{Ending, Worker};

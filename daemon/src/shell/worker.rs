@@ -16,7 +16,7 @@ use super::listener::PipeListener;
 use super::pipe::{DATA_OUT_MAX, Pipe};
 use super::queue::Pool;
 use super::resolver::Resolver;
-use super::signals::Signals;
+use super::signals::{Caught, Signals};
 use super::system::errno;
 use super::table::Table;
 use super::tcp::{Phase, Stall, TcpSocket};
@@ -187,7 +187,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the system cannot be asked for events any more.
-    pub fn run(&mut self, mut on_signal: impl FnMut(&mut Worker, i32)) -> io::Result<Ending> {
+    pub fn run(&mut self, mut on_signal: impl FnMut(&mut Worker, Caught)) -> io::Result<Ending> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             let hasty = self.syncs.iter().any(|sync| !sync.looked);
@@ -240,7 +240,7 @@ impl Worker {
     }
 
     /// Notes what the events say; gives the signals among them.
-    fn note_events(&mut self, events: &Events) -> Vec<i32> {
+    fn note_events(&mut self, events: &Events) -> Vec<Caught> {
         let mut signals = Vec::new();
         for event in events {
             match Source::of(event.token()) {
