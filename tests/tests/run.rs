@@ -115,6 +115,23 @@ fn without_allow_everything_is_refused() {
 }
 
 #[test]
+fn a_rule_to_listen_allows_to_listen_and_no_more() {
+    let peer = Peer::start();
+    let script = r#"
+        local socket, v1 = require "socket", require "luasocketd.v1"
+        print(socket.bind("127.0.0.1", 0) ~= nil, v1.bind("127.0.0.1", 0) ~= nil)
+        print(socket.bind("localhost", 0) ~= nil)
+        print(socket.bind("127.0.0.2", 0))
+        print(socket.connect("127.0.0.1", arg[1]))
+        print(socket.dns.getaddrinfo("other.example"))
+    "#;
+    let rules = ["listen:127.0.0.1:*", "listen:localhost:*", "listen:[::1]:*"];
+    let outcome = run(&rules, script, &[&peer.port().to_string()]);
+    let denied = "nil\tpermission denied\n".repeat(3);
+    assert_eq!(outcome.success(), format!("true\ttrue\ntrue\n{denied}"), "{outcome}");
+}
+
+#[test]
 fn one_host_and_port_allows_just_that() {
     let (allowed, other) = (Peer::start(), Peer::start());
     let script = r#"

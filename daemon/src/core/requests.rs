@@ -1,5 +1,6 @@
 //! What clients say: each message is checked for who sent it and in which state, and handed on.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use luasocketd_protocol::{
@@ -234,7 +235,11 @@ impl Core {
         now: Instant,
     ) -> Result<Option<Reply>, Failure> {
         check_name(resolve.host, "0")?;
-        self.judge_name(Verb::Connect, resolve.host)?;
+        // What for is not said, so either purpose will do. An address is no name: nobody is asked about it.
+        let is_address = resolve.host.parse::<IpAddr>().is_ok();
+        if !is_address && self.judge_name(Verb::Listen, resolve.host).is_err() {
+            self.judge_name(Verb::Connect, resolve.host)?;
+        }
         let lookup = self.begin_lookup(client, Purpose::Answer(client, request), |lookup| Lookup {
             lookup,
             host: resolve.host.to_owned(),
