@@ -23,8 +23,19 @@ time.sleep(60)' &
             sleep 0.5
             exec "$1" serve --socket "$2" --allow '*'
         "#;
+        // Mounts in a user namespace of its own never reach the others, whatever their propagation.
         Job::new("unshare")
-            .args(["--map-root-user", "--mount", "--net", "sh", "-c", line, "sh"])
+            .args([
+                "--map-root-user",
+                "--mount",
+                "--propagation",
+                "unchanged",
+                "--net",
+                "sh",
+                "-c",
+                line,
+                "sh",
+            ])
             .arg(program)
             .arg(socket)
     })
