@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Failure;
 use crate::frame::{Envelope, FrameError, append, decode};
 use crate::limits::VERSION;
 use crate::options::{OptionValue, TcpOption};
 use crate::scan::{array_length, first_element};
 use crate::types::{Address, Direction, Family, Kind, SocketId};
-use crate::{Code, Failure};
 
 /// Declares a set of messages: the enum, the table of method names, decoding and encoding.
 macro_rules! messages {
@@ -332,13 +332,6 @@ pub struct Broken {
     pub socket: SocketId,
     /// Why.
     pub failure: Failure,
-}
-
-impl Broken {
-    /// Whether the connection ended in the way that LuaSocket reports as `closed`.
-    pub fn is_close(&self) -> bool {
-        self.failure.code == Code::Closed
-    }
 }
 
 macro_rules! socket_only {

@@ -86,11 +86,6 @@ impl FrameReader {
         self.unread.len()
     }
 
-    /// Gives the buffer's memory back when nothing is in it.
-    pub fn release(&mut self) {
-        drop(self.reclaim());
-    }
-
     /// Takes the buffer out when nothing is in it, for another reader to use meanwhile.
     pub fn reclaim(&mut self) -> Option<Vec<u8>> {
         if !self.unread.is_empty() {
