@@ -27,7 +27,7 @@ for _, host in ipairs({"*", "localhost", "::1", "0.0.0.0", "127.1", "2130706433"
   show.values("family", made:getfamily())
 end
 for _, make in ipairs({"udp4", "udp6"}) do
-  for _, host in ipairs({"*", "127.0.0.1", "::1", "::", "localhost"}) do
+  for _, host in ipairs({"*", "127.0.0.1", "::1", "::"}) do
     local made = socket[make]()
     show.values(make .. " at " .. host, made:setsockname(host, 0)) -- covers: 7/setsockname
     show.name("name", made)

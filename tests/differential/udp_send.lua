@@ -39,7 +39,7 @@ end
 show.values("port 0", sender:sendto("x", "127.0.0.1", 0)) -- covers: 7/port-0
 show.values("a float as the port", sender:sendto("x", "127.0.0.1", 80.0)) -- covers: 2.4/float-port
 show.values("a fraction as the port", sender:sendto("x", "127.0.0.1", 80.5))
-show.values("broadcast without leave", sender:sendto("x", "255.255.255.255", port)) -- covers: 7/broadcast
+show.values("broadcast without leave", sender:sendto("x", "127.255.255.255", port)) -- covers: 7/broadcast
 show.values("too long", sender:sendto(("x"):rep(65508), "127.0.0.1", port)) -- covers: 7/too-long
 show.values("IPv4 on udp6", socket.udp6():sendto("x", "127.0.0.1", port))
 local modulo = ("%d"):format(port + 65536)
