@@ -54,6 +54,16 @@ function show.method(label, object, name, ...)
   return show.call(label, assert((loadstring or load)(source, "=call")), object, ...)
 end
 
+-- Prints the error that a call raises without the place in a file of the library's own, or what it returns.
+function show.raises(label, call, ...)
+  local function report(fine, ...)
+    if fine then return show.values(label, ...) end
+    local err = ...
+    show.values(label .. " raises", type(err) == "string" and err:gsub("^[^ ]+:%d+: ", "") or err)
+  end
+  report(pcall(call, ...))
+end
+
 -- Prints the error of a library function that was called by pcall. From 5.2 on its name is looked for in
 -- package.loaded, where the two names of the module come in no order.
 function show.bare(label, call, ...)
@@ -93,6 +103,23 @@ function show.refused_port()
   assert(holder:bind("127.0.0.1", 0))
   local _, port = holder:getsockname()
   return port, holder
+end
+
+-- A port of 127.0.0.1 that lets who connects wait: its queue is full. The second value keeps it so.
+function show.silent_port()
+  local server = assert(socket.tcp4())
+  assert(server:bind("127.0.0.1", 0))
+  assert(server:listen(0))
+  local _, port = server:getsockname()
+  local held = {server}
+  for i = 1, 4 do
+    local client = socket.tcp4()
+    client:settimeout(0)
+    client:connect("127.0.0.1", port)
+    held[#held + 1] = client
+  end
+  socket.sleep(0.1)
+  return port, held
 end
 
 -- Prints the name of a socket (or of its peer), whose port is just one or none.
