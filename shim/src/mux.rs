@@ -313,6 +313,7 @@ impl Mux {
                     listener.watched = false;
                 }
             }
+            DaemonNote::Datagram(_) | DaemonNote::Error(_) => {}
         }
         Ok(())
     }
@@ -368,9 +369,13 @@ impl Want {
             Call::Resolve(_) => Want::Addresses,
             Call::GetOption(_) => Want::Option,
             Call::LocalName(_) | Call::PeerName(_) => Want::Address,
-            Call::Listen(_) | Call::SetOption(_) | Call::Shutdown(_) | Call::Close(_) | Call::Sync(_) => {
-                Want::Nothing
-            }
+            Call::SetPeer(_) | Call::SendTo(_) | Call::HostEntry(_) | Call::NameInfo(_) => Want::Nothing,
+            Call::ClearPeer(_)
+            | Call::Listen(_)
+            | Call::SetOption(_)
+            | Call::Shutdown(_)
+            | Call::Close(_)
+            | Call::Sync(_) => Want::Nothing,
         }
     }
 

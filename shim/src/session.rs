@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use luasocketd_protocol::{
     Address, Call, ClientNote, Code, Direction, Failure, Family, GetOption, HelloReply, LocalName,
-    OptionValue, PeerName, Resolve, SetOption, Shutdown, TcpOption, Timeout,
+    OptionValue, PeerName, Resolve, SetOption, Shutdown, SocketOption, Timeout,
 };
 use slab::Slab;
 
@@ -233,7 +233,7 @@ impl Session {
         &self,
         host: &dyn Host,
         key: Key,
-        option: TcpOption,
+        option: SocketOption,
         value: OptionValue,
     ) -> Outcome<()> {
         let Line { pipe, id } = self.line(key)?;
@@ -242,7 +242,7 @@ impl Session {
     }
 
     /// Reads an option.
-    pub(crate) fn option(&self, host: &dyn Host, key: Key, option: TcpOption) -> Outcome<OptionValue> {
+    pub(crate) fn option(&self, host: &dyn Host, key: Key, option: SocketOption) -> Outcome<OptionValue> {
         let Line { pipe, id } = self.line(key)?;
         match pipe.call(host, &Call::GetOption(GetOption { socket: id, option }), control())?? {
             Reply::Option(value) => Ok(value),
@@ -257,7 +257,7 @@ impl Session {
         if let Some(failure) = self.take_failure(key) {
             return Ok(Some(failure));
         }
-        match self.option(host, key, TcpOption::Error)? {
+        match self.option(host, key, SocketOption::Error)? {
             OptionValue::Number(errno) if errno != 0 => Ok(Some(Failure::os(errno))),
             _ => Ok(None),
         }

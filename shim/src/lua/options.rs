@@ -1,6 +1,6 @@
 //! `getoption` and `setoption` of LuaSocket 3.1's TCP objects.
 
-use luasocketd_protocol::{OptionKind, OptionValue, TcpOption};
+use luasocketd_protocol::{Kind as SocketKind, OptionKind, OptionValue, SocketOption};
 
 use super::answer::{Action, Say, Value};
 use super::function::Kind;
@@ -13,7 +13,7 @@ use crate::text::v3_1;
 const NAME_SHOWN: usize = 35;
 
 pub(super) fn get(call: &Call<'_>) -> Action {
-    let Some(option) = option(call, TcpOption::readable) else { return Action::RaiseArgument(2) };
+    let Some(option) = option(call, SocketOption::is_readable) else { return Action::RaiseArgument(2) };
     if option.kind() == OptionKind::Error {
         return match call.session().take_error(call, call.key()) {
             Ok(Some(failure)) => Action::values(&[call.say(format_args!("{}", v3_1::text(&failure)))]),
@@ -24,13 +24,15 @@ pub(super) fn get(call: &Call<'_>) -> Action {
     match call.session().option(call, call.key(), option) {
         Ok(OptionValue::Flag(flag)) => Action::values(&[Value::Flag(flag)]),
         Ok(OptionValue::Number(number)) => Action::values(&[Value::Number(number.into())]),
+        Ok(OptionValue::Text(text)) => Action::values(&[call.say(format_args!("{text}"))]),
+        Ok(OptionValue::Group(..) | OptionValue::Group6(..)) => Action::values(&[Value::Nil]),
         Ok(OptionValue::Linger(on, seconds)) => Action::values(&[Value::Linger(on, seconds)]),
         Err(trouble) => refused(call, trouble, v3_1::GETOPTION_FAILED),
     }
 }
 
 pub(super) fn set(call: &Call<'_>) -> Action {
-    let Some(option) = option(call, TcpOption::settable) else { return Action::RaiseArgument(2) };
+    let Some(option) = option(call, SocketOption::is_settable) else { return Action::RaiseArgument(2) };
     let Some(value) = value(call, option.kind()) else { return Action::RaiseArgument(3) };
     match call.session().set_option(call, call.key(), option, value) {
         Ok(()) => Action::one(),
@@ -47,9 +49,9 @@ fn refused(call: &Call<'_>, trouble: Trouble, text: &'static str) -> Action {
 }
 
 /// The option that is named, or a text about it.
-fn option(call: &Call<'_>, usable: fn(TcpOption) -> bool) -> Option<TcpOption> {
+fn option(call: &Call<'_>, usable: fn(SocketOption, SocketKind) -> bool) -> Option<SocketOption> {
     let name = call.c_text(2);
-    let option = TcpOption::from_name(name.as_bytes()).filter(|&option| usable(option));
+    let option = SocketOption::from_name(name.as_bytes()).filter(|&option| usable(option, SocketKind::Tcp));
     if option.is_none() {
         let shown = name.char_indices().nth(NAME_SHOWN).map_or(&*name, |(end, _)| &name[..end]);
         call.say(format_args!("unsupported option `{shown}'"));
@@ -69,6 +71,11 @@ fn value(call: &Call<'_>, kind: OptionKind) -> Option<OptionValue> {
             Some(OptionValue::Number(call.number(3).unwrap_or(0.0) as i32))
         }
         OptionKind::Linger => linger(call),
+        OptionKind::Device | OptionKind::Inet => match call.text(3) {
+            Some(_) => Some(OptionValue::Text(call.c_text(3).into_owned())),
+            None => expected(call, "string"),
+        },
+        OptionKind::Group | OptionKind::Group6 => expected(call, "table"),
     }
 }
 

@@ -107,7 +107,7 @@ fn dirty(call: &Call<'_>) -> Action {
 fn family(call: &Call<'_>) -> Action {
     let family = match call.session().family(call.key()) {
         Family::Inet6 => "inet6",
-        Family::Inet | Family::Unspec | Family::Dual => "inet4",
+        Family::Inet | Family::Unspec | Family::Dual | Family::Unix => "inet4",
     };
     Action::values(&[Value::Word(family)])
 }
@@ -152,7 +152,7 @@ pub(super) fn family_word(family: Family) -> &'static str {
         Family::Inet => "inet",
         Family::Inet6 => "inet6",
         Family::Unspec => "unspec",
-        Family::Dual => "unknown",
+        Family::Dual | Family::Unix => "unknown",
     }
 }
 

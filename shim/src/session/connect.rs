@@ -34,7 +34,7 @@ impl Session {
     /// Gives an object a socket of its family.
     pub(crate) fn open(&self, host: &dyn Host, key: Key) -> Outcome<()> {
         let pipe = self.pipe(host, Until::Forever)?;
-        let call = Call::Open(Open { kind: Kind::Tcp, family: self.family(key) });
+        let call = Call::Open(Open { kind: Kind::Tcp, family: self.family(key), window: 0 });
         let Reply::Socket(id) = pipe.call(host, &call, control())?? else { return Err(closed().into()) };
         self.become_state(key, State::Idle(Line { pipe, id }));
         Ok(())
@@ -49,7 +49,16 @@ impl Session {
         let Place { host: name, port, family, reuse_address } = place;
         // A numeric address needs no lookup, so an instant limit must not fail it.
         let timeout_ms = if limits.is_instant() { None } else { until.remaining_ms(now) };
-        let call = Call::Bind(Bind { socket: own, host: name, port, family, reuse_address, timeout_ms });
+        let call = Call::Bind(Bind {
+            socket: own,
+            kind: Kind::Tcp,
+            host: name,
+            port,
+            family,
+            reuse_address,
+            timeout_ms,
+            window: 0,
+        });
         let patience = if limits.is_instant() { control() } else { until.later(GRACE) };
         let Reply::Bound(Bound { socket, local }) = pipe.call(host, &call, patience)?? else {
             return Err(closed().into());

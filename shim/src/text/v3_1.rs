@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use luasocketd_protocol::{Code, Failure};
 use rustix::io::Errno;
 
-use super::{gai, strerror};
+use super::{gai, host, strerror};
 
 pub(crate) const TIMEOUT: &str = "timeout";
 pub(crate) const CLOSED: &str = "closed";
@@ -18,6 +18,7 @@ pub(crate) fn text(failure: &Failure) -> Cow<'static, str> {
     match failure.code {
         Code::Os => os(failure.detail),
         Code::Resolve => resolve(failure.detail).into(),
+        Code::Host => host::text(failure.detail).into(),
         Code::Timeout => TIMEOUT.into(),
         // The daemon forgets a socket only when the script closed it.
         Code::Closed | Code::Cancelled | Code::UnknownSocket => CLOSED.into(),
