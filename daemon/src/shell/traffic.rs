@@ -109,6 +109,10 @@ impl Worker {
             self.queue_data(id, decode(params)?, touched);
             return Ok(());
         }
+        if matches!(frame, Frame::Request { .. }) && self.pipes.get(id).is_some_and(|pipe| pipe.gone) {
+            turn.spend(DATA_COST);
+            return Ok(());
+        }
         turn.spend(match frame {
             Frame::Request { method: "open" | "bind" | "connect" | "set-peer", .. } => SOCKET_COST,
             _ => CALL_COST,
