@@ -8,8 +8,8 @@ use luasocketd_protocol::{
 };
 
 use super::pipe::{Arrival, DATA_OUT_MAX, Pipe};
+use super::socket::{Phase, Stall, TURN_BYTES};
 use super::system::errno;
-use super::tcp::{Phase, Stall, TURN_BYTES};
 use super::worker::{Work, Worker};
 use crate::core::{Admission, ClientId, Input};
 
@@ -155,6 +155,9 @@ impl Worker {
 
     /// Moves bytes on a socket in both directions, as far as its turn goes.
     pub(crate) fn serve_socket(&mut self, id: SocketId) {
+        if let Some(Phase::Datagrams(_)) = self.sockets.get(id).map(|socket| socket.phase) {
+            return self.receive_datagrams(id);
+        }
         self.send_to_peer(id);
         self.receive_from_peer(id);
     }
