@@ -1,5 +1,8 @@
 //! The codes of `gethostbyname(3)`, and LuaSocket's texts for them, which are nearly all the C library's.
 
+/// The host exists and has no address of the wanted family.
+pub(crate) const NO_ADDRESS: i32 = 4;
+
 /// The text for a lookup of a host entry that failed with this `h_errno`.
 pub(crate) fn text(code: i32) -> &'static str {
     match code {
@@ -7,7 +10,7 @@ pub(crate) fn text(code: i32) -> &'static str {
         1 => "host not found",
         2 => "Host name lookup failure",
         3 => "Unknown server error",
-        4 => "No address associated with name",
+        NO_ADDRESS => "No address associated with name",
         code if code < 0 => "Resolver internal error",
         _ => "Unknown resolver error",
     }
