@@ -7,7 +7,7 @@ local refused, holder = show.refused_port()
 local silent, held = show.silent_port()
 local path, clean = show.path()
 
-show.values("in use", socket.tcp():bind("127.0.0.1", port)) -- covers: 9/EADDRINUSE
+show.values("in use", socket.tcp():bind("127.0.0.1", port)) -- covers: 0/failure 9/EADDRINUSE
 show.values("already connected", server:connect("127.0.0.1", port)) -- covers: 9/EISCONN
 show.values("broadcast", show.bound_udp():sendto("x", "127.255.255.255", 9)) -- covers: 9/EACCES
 show.values("refused", socket.connect("127.0.0.1", refused)) -- covers: 9/ECONNREFUSED

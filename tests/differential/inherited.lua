@@ -11,12 +11,3 @@ local before = sockets()
 local held = {show.pair()}
 held[#held + 1] = socket.udp4()
 show.differs("inherited-descriptors", "a child has sockets of its parent", sockets() > before) -- covers: 2.3/inherited
-
--- Too many sockets: the text of the failure, and that collected ones make room.
-local many, err = {}, nil -- covers: 2.3/too-many
-if sockets() >= 0 then
-  local pipe = io.popen("ulimit -n")
-  local limit = tonumber(pipe:read("*l"))
-  pipe:close()
-  show.values("a limit is set", limit ~= nil)
-end
