@@ -109,6 +109,13 @@ impl Worker {
             self.queue_data(id, decode(params)?, touched);
             return Ok(());
         }
+        // What was sent before a request, or before a close, happens before it: on another socket of the same
+        // script the order could be seen.
+        if matches!(frame, Frame::Request { .. } | Frame::Notification { method: "close", .. }) {
+            for socket in touched.drain(..) {
+                self.send_to_peer(socket);
+            }
+        }
         if matches!(frame, Frame::Request { .. }) && self.pipes.get(id).is_some_and(|pipe| pipe.gone) {
             turn.spend(DATA_COST);
             return Ok(());
@@ -165,8 +172,11 @@ impl Worker {
 
     /// Moves bytes on a socket in both directions, as far as its turn goes.
     pub(crate) fn serve_socket(&mut self, id: SocketId) {
-        if let Some(Phase::Datagrams(_)) = self.sockets.get(id).map(|socket| socket.phase) {
-            return self.receive_datagrams(id);
+        match self.sockets.get(id).map(|socket| (socket.phase, socket.cut_off)) {
+            Some((Phase::Datagrams(_), _)) => return self.receive_datagrams(id),
+            // Nothing is left to be read that could say so.
+            Some((Phase::Sending, true)) => return self.fail_socket(id, &io::ErrorKind::BrokenPipe.into()),
+            _ => {}
         }
         self.send_to_peer(id);
         self.receive_from_peer(id);
@@ -233,6 +243,9 @@ impl Worker {
             Ok(Some(0)) => {
                 socket.readable = false;
                 socket.phase = Phase::Sending;
+                if socket.cut_off {
+                    self.schedule(Work::Socket(id));
+                }
                 self.handle(Input::PeerEnded { socket: id });
                 self.notice_failure(id);
             }
