@@ -82,7 +82,9 @@ pub struct ServeOptions {
 #[derive(Debug, Args)]
 pub struct PolicyOptions {
     /// Allow what RULE says; without any, everything is refused. RULE is `*` for everything, or
-    /// [connect:|listen:]HOST:PORT, PORT being a number, a range LOW-HIGH or `*`. May be repeated.
+    /// [connect:|listen:|resolve:|datagram:]HOST[:PORTS]: HOST a name, `*.NAME`, an address, a range
+    /// ADDRESS/LENGTH, `unix:PATH` or `*`; PORTS a number, a range LOW-HIGH, a list of these with commas,
+    /// or `*`. May be repeated.
     #[arg(long = "allow", value_name = "RULE")]
     pub allow: Vec<Rule>,
 }
@@ -159,8 +161,8 @@ mod tests {
     #[test]
     fn a_wrong_rule_is_wrong_usage() {
         let error =
-            Cli::try_parse_from(["luasocketd", "run", "--allow", "example.com", "a.lua"]).unwrap_err();
+            Cli::try_parse_from(["luasocketd", "run", "--allow", "example.com:x", "a.lua"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("has no port"), "{error}");
+        assert!(error.to_string().contains("`x` is no port"), "{error}");
     }
 }

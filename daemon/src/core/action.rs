@@ -9,6 +9,7 @@ use luasocketd_protocol::{
 };
 use serde::{Serialize, Serializer};
 
+use super::policy::Judgement;
 use super::slots::{ClientId, LookupId};
 
 /// The two addresses of a connection.
@@ -180,6 +181,13 @@ pub enum Action {
         client: ClientId,
         /// For the operator's log; empty for an ordinary end.
         reason: String,
+    },
+    /// The policy was asked: tell the operator.
+    Judged {
+        /// Whose sake it was for.
+        client: ClientId,
+        /// What was asked, and the answer.
+        judgement: Box<Judgement>,
     },
     /// Look a name up.
     Lookup(Lookup),

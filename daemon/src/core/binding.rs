@@ -10,8 +10,8 @@ use super::action::{Action, Reply};
 use super::client::Subject;
 use super::connecting::literal;
 use super::machine::{Core, shutting_down};
-use super::policy::{Verb, Verdict};
-use super::requests::{check_name, denied, errno};
+use super::policy::Verb;
+use super::requests::{check_name, errno};
 use super::slots::ClientId;
 use super::socket::{BindPlan, Plan, State};
 
@@ -37,7 +37,7 @@ impl Core {
         };
         let addresses = bind_addresses(bind.host, bind.port, family);
         if addresses.is_none() {
-            self.judge_name(Verb::Listen, bind.host)?;
+            self.judge_lookup(client, Some(Verb::Listen), bind.host)?;
         }
         let socket = match bind.socket {
             Some(socket) => {
@@ -74,17 +74,20 @@ impl Core {
         socket: SocketId,
         request: u32,
         bind: BindPlan,
-        mut addresses: VecDeque<SocketAddr>,
+        addresses: VecDeque<SocketAddr>,
     ) {
-        let policy = &self.config.policy;
-        addresses.retain(|address| policy.decide_listen(&bind.host, *address) == Verdict::Allow);
-        let refusal = format!("no rule allows listening on {}", bind.host.escape_default());
-        let (first, dual, reuse_address) = (addresses.front().copied(), bind.dual, bind.reuse_address);
+        let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
+        let addresses: Vec<SocketAddr> = addresses.into();
+        let judged = self.judge_addresses(client, Verb::Listen, &bind.host, &addresses);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        entry.state = State::Binding { request, bind, addresses };
-        match first {
-            Some(address) => self.act(Action::Bind { socket, address, dual, reuse_address }),
-            None => self.fail_socket_call(socket, denied(refusal)),
+        let allowed = judged.as_deref().unwrap_or_default().to_vec();
+        let (first, dual, reuse_address) = (allowed.first().copied(), bind.dual, bind.reuse_address);
+        entry.state = State::Binding { request, bind, addresses: allowed.into() };
+        match (first, judged) {
+            (Some(address), _) => self.act(Action::Bind { socket, address, dual, reuse_address }),
+            (None, Err(refusal)) => self.fail_socket_call(socket, refusal),
+            // The resolver's answer had an address, or this is not reached.
+            (None, Ok(_)) => self.fail_socket_call(socket, Failure::os(errno::EINVAL)),
         }
     }
 

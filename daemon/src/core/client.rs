@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use luasocketd_protocol::{CLIENT_NAME_MAX, Hello, SocketId};
 
 use super::budget::{Budget, Charge};
+use super::policy::Profile;
 use super::slots::LookupId;
 
 /// Who is at the other end of a pipe, as the kernel says.
@@ -31,6 +33,8 @@ impl fmt::Display for Credentials {
 pub(crate) struct Client {
     pub(crate) credentials: Credentials,
     pub(crate) phase: Phase,
+    /// What it may do; nothing before it has said hello.
+    pub(crate) profile: Option<Arc<Profile>>,
     pub(crate) budget: Budget,
     /// What the shell may buffer on its pipe.
     pub(crate) _pipe: Charge,

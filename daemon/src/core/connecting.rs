@@ -11,8 +11,8 @@ use super::client::Subject;
 use super::dial::{Dial, Next};
 use super::flow::Flow;
 use super::machine::{Core, shutting_down};
-use super::policy::{Verb, Verdict};
-use super::requests::{bad_argument, check_name, denied, eai, errno};
+use super::policy::Verb;
+use super::requests::{bad_argument, check_name, eai, errno};
 use super::slots::ClientId;
 use super::socket::{ConnectPlan, Plan, State};
 use super::timers::Timer;
@@ -33,7 +33,7 @@ impl Core {
         let own = connect.socket.map(|socket| self.idle_for_connect(client, socket)).transpose()?;
         let family = own.as_ref().map_or(connect.family, |(family, _)| *family);
         let host = peer_host(connect.host, family);
-        self.judge_name(Verb::Connect, host)?;
+        self.judge_lookup(client, Some(Verb::Connect), host)?;
         let plan = ConnectPlan { host: host.to_owned(), window: connect.window, own };
         let socket = match connect.socket {
             Some(socket) => {
@@ -137,18 +137,15 @@ impl Core {
         addresses: &[SocketAddr],
         now: Instant,
     ) {
-        let policy = &self.config.policy;
-        let allows =
-            |address: &&SocketAddr| policy.decide_connect(&connect.host, **address) == Verdict::Allow;
-        let allowed: Vec<SocketAddr> = addresses.iter().filter(allows).copied().collect();
-        let refusal = format!("no rule allows connecting to {}", connect.host.escape_default());
+        let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
+        let judged = self.judge_addresses(client, Verb::Connect, &connect.host, addresses);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let dial = Dial::new(&allowed, connect.own.is_none());
+        let dial = Dial::new(judged.as_deref().unwrap_or_default(), connect.own.is_none());
         entry.state = State::Dialing { request, connect, dial, next_attempt: None };
-        if allowed.is_empty() {
-            return self.fail_socket_call(socket, denied(refusal));
+        match judged {
+            Ok(_) => self.start_attempt(socket, false, now),
+            Err(refusal) => self.fail_socket_call(socket, refusal),
         }
-        self.start_attempt(socket, false, now);
     }
 
     /// Starts the next attempt of a connect, if it is its turn.

@@ -9,8 +9,8 @@ use super::action::{Action, Names, Reply};
 use super::client::Subject;
 use super::connecting::check_window;
 use super::machine::Core;
-use super::policy::Verdict;
-use super::requests::{denied, errno};
+use super::policy::Verb;
+use super::requests::errno;
 use super::slots::ClientId;
 use super::socket::{AcceptPlan, State};
 
@@ -34,9 +34,7 @@ impl Core {
             _ => return Err(Failure::os(errno::EINVAL)),
         };
         let (host, local) = bound.clone().unwrap_or_else(|| ("*".to_owned(), unspecified(family)));
-        if self.config.policy.decide_listen(&host, local) == Verdict::Deny {
-            return Err(denied(format!("no rule allows listening on {local}")));
-        }
+        self.judge_address(client, Verb::Listen, &host, local)?;
         self.begin_call(client, request, Subject::Socket(socket), None, now)?;
         self.own(client, socket)?.state = State::Starting { request, family, bound };
         self.act(Action::Listen { socket, backlog });

@@ -89,6 +89,7 @@ impl Core {
         let client = Client {
             credentials,
             phase: Phase::Greeting(deadline),
+            profile: None,
             _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
             budget,
             sockets: Default::default(),

@@ -18,6 +18,7 @@ mod connecting;
 mod dial;
 mod drain;
 mod flow;
+mod judging;
 mod listening;
 mod machine;
 pub mod policy;

@@ -1,6 +1,5 @@
 //! What clients say: each message is checked for who sent it and in which state, and handed on.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use luasocketd_protocol::{
@@ -13,7 +12,6 @@ use super::budget::Resource;
 use super::calls::{Purpose, over_limit};
 use super::client::{Phase, Subject};
 use super::machine::{Core, shutting_down};
-use super::policy::{Verb, Verdict};
 use super::slots::ClientId;
 use super::socket::{Socket, State};
 use super::timers::Timer;
@@ -151,6 +149,7 @@ impl Core {
         }
         if let Some(entry) = self.clients.get_mut(client) {
             entry.phase = Phase::welcome(&hello);
+            entry.profile = self.config.policy.profiles().first().cloned();
         }
         let daemon = concat!("luasocketd ", env!("CARGO_PKG_VERSION")).to_owned();
         Ok(Some(Reply::Hello(HelloReply { version: VERSION, daemon })))
@@ -235,11 +234,7 @@ impl Core {
         now: Instant,
     ) -> Result<Option<Reply>, Failure> {
         check_name(resolve.host, "0")?;
-        // What for is not said, so either purpose will do. An address is no name: nobody is asked about it.
-        let is_address = resolve.host.parse::<IpAddr>().is_ok();
-        if !is_address && self.judge_name(Verb::Listen, resolve.host).is_err() {
-            self.judge_name(Verb::Connect, resolve.host)?;
-        }
+        self.judge_lookup(client, None, resolve.host)?;
         let lookup = self.begin_lookup(client, Purpose::Answer(client, request), |lookup| Lookup {
             lookup,
             host: resolve.host.to_owned(),
@@ -248,14 +243,6 @@ impl Core {
         })?;
         self.begin_call(client, request, Subject::Lookup(lookup), resolve.timeout_ms, now)?;
         Ok(None)
-    }
-
-    /// Whether the policy lets this name be looked up.
-    pub(crate) fn judge_name(&self, verb: Verb, host: &str) -> Result<(), Failure> {
-        match self.config.policy.decide_resolve(verb, host) {
-            Verdict::Allow => Ok(()),
-            Verdict::Deny => Err(denied(format!("no rule allows {}", host.escape_default()))),
-        }
     }
 
     pub(crate) fn on_resolved(
@@ -370,8 +357,4 @@ pub(crate) fn check_name(host: &str, port: &str) -> Result<(), Failure> {
 
 pub(crate) fn bad_argument(text: impl Into<String>) -> Failure {
     Failure::new(Code::BadArgument, text)
-}
-
-pub(crate) fn denied(text: impl Into<String>) -> Failure {
-    Failure::new(Code::Denied, text)
 }

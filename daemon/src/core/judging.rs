@@ -1,0 +1,95 @@
+//! The policy's word on what a client asks for.
+
+use std::net::SocketAddr;
+
+use luasocketd_protocol::{Code, Failure};
+
+use super::action::Action;
+use super::machine::Core;
+use super::policy::{Act, Judgement, Verb, Verdict};
+use super::slots::ClientId;
+
+impl Core {
+    /// Whether a client may have a name looked up: for the sake of `purpose`, or for its own. An address
+    /// always may, as nobody is asked about it.
+    ///
+    /// # Errors
+    /// [`Code::Denied`], with a reason for the script's author; the operator is told by
+    /// [`Action::Judged`].
+    pub(crate) fn judge_lookup(
+        &mut self,
+        client: ClientId,
+        purpose: Option<Verb>,
+        host: &str,
+    ) -> Result<(), Failure> {
+        let verdict = self.policy_of(client, |profile| profile.decide_lookup(purpose, host));
+        // A lookup for the sake of something else is not worth a record of its own unless it ends there.
+        if purpose.is_some() && verdict.lets_through() {
+            return Ok(());
+        }
+        self.settle(client, Act::Resolve { host: host.to_owned() }, verdict)
+    }
+
+    /// Whether a client may use an address that it asked for as `host`.
+    ///
+    /// # Errors
+    /// As [`Core::judge_lookup`].
+    pub(crate) fn judge_address(
+        &mut self,
+        client: ClientId,
+        verb: Verb,
+        host: &str,
+        address: SocketAddr,
+    ) -> Result<(), Failure> {
+        let verdict = self.policy_of(client, |profile| profile.decide_address(verb, host, address));
+        self.settle(client, Act::Address { verb, host: host.to_owned(), address }, verdict)
+    }
+
+    /// Those of the addresses of `host` that a client may use.
+    ///
+    /// # Errors
+    /// As [`Core::judge_lookup`], when there are none: the reason is the first one's.
+    pub(crate) fn judge_addresses(
+        &mut self,
+        client: ClientId,
+        verb: Verb,
+        host: &str,
+        addresses: &[SocketAddr],
+    ) -> Result<Vec<SocketAddr>, Failure> {
+        let mut refusal = None;
+        let mut allowed = Vec::new();
+        for &address in addresses {
+            match self.judge_address(client, verb, host, address) {
+                Ok(()) => allowed.push(address),
+                Err(failure) => {
+                    refusal.get_or_insert(failure);
+                }
+            }
+        }
+        match refusal {
+            Some(failure) if allowed.is_empty() => Err(failure),
+            _ => Ok(allowed),
+        }
+    }
+
+    fn policy_of(
+        &self,
+        client: ClientId,
+        decide: impl FnOnce(&super::policy::Profile) -> Verdict,
+    ) -> Verdict {
+        let profile = self.clients.get(client).and_then(|client| client.profile.as_ref());
+        profile.map(|profile| decide(profile)).unwrap_or_default()
+    }
+
+    /// Tells the operator, and the client if it is refused.
+    fn settle(&mut self, client: ClientId, act: Act, verdict: Verdict) -> Result<(), Failure> {
+        let refusal = (!verdict.lets_through()).then(|| refusal(&act, &verdict));
+        self.act(Action::Judged { client, judgement: Box::new(Judgement { act, verdict }) });
+        refusal.map_or(Ok(()), Err)
+    }
+}
+
+/// A refusal, in words that give away no rule.
+fn refusal(act: &Act, verdict: &Verdict) -> Failure {
+    Failure::new(Code::Denied, format!("may not {act}: {}", verdict.why))
+}
