@@ -1,26 +1,47 @@
 //! What one kind of client may do.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use super::super::budget::{Limits, Resource};
+use super::rates::Rates;
 use super::rule::{Rule, Verb};
 use super::rules::Rules;
 use super::verdict::{Decision, Verdict, Why};
+use super::who::Who;
 
 /// What one kind of client may do.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
     /// Its name, for people.
     pub name: String,
+    /// For whom it is.
+    pub who: Who,
     /// What is allowed, forbidden and reported.
     pub rules: Rules,
     /// Whether what no rule speaks of is let through and reported, not forbidden.
     pub reports_the_rest: bool,
+    /// What one client may hold, where that is not what the daemon lets everybody hold.
+    pub limits: Vec<(Resource, u64)>,
+    /// How fast one client may go.
+    pub rates: Rates,
+    /// How long a call to connect, to bind or to look a name up may take at most.
+    pub connect_timeout: Option<Duration>,
+    /// How long a closed socket goes on delivering, where that is not the daemon's own time.
+    pub linger: Option<Duration>,
 }
 
 impl Profile {
     /// A profile of these rules.
     pub fn new(name: impl Into<String>, rules: impl IntoIterator<Item = Rule>) -> Self {
-        Profile { name: name.into(), rules: rules.into_iter().collect(), reports_the_rest: false }
+        Profile { name: name.into(), rules: rules.into_iter().collect(), ..Profile::default() }
+    }
+
+    /// What one client may hold, `everybody` being what the daemon lets each one hold.
+    pub fn limits(&self, everybody: &Limits) -> Limits {
+        let mut limits = everybody.clone();
+        self.limits.iter().for_each(|&(resource, limit)| limits.set(resource, limit));
+        limits
     }
 
     /// Whether `address`, asked for as `host`, may be connected to, listened on or sent to.
