@@ -2,7 +2,7 @@
 //!
 //! [`core`] decides and does no I/O; [`shell`] does system calls and decides nothing.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod core;
 pub mod shell;

@@ -9,7 +9,7 @@ use luasocketd_protocol::{
 };
 use serde::{Serialize, Serializer};
 
-use super::policy::Judgement;
+use super::policy::{Judgement, Policy};
 use super::slots::{ClientId, LookupId};
 
 /// The two addresses of a connection.
@@ -119,6 +119,11 @@ pub enum Input<'a> {
         client: ClientId,
         /// Which request.
         request: u32,
+    },
+    /// The operator has a new policy.
+    NewPolicy {
+        /// What judges from here on.
+        policy: Policy,
     },
     /// Time has passed: do what is due.
     Tick,

@@ -39,14 +39,15 @@ impl Core {
         if addresses.is_none() {
             self.judge_lookup(client, Some(Verb::Listen), bind.host)?;
         }
+        let timeout_ms = self.bounded(client, bind.timeout_ms);
         let socket = match bind.socket {
             Some(socket) => {
-                self.begin_call(client, request, Subject::Socket(socket), bind.timeout_ms, now)?;
+                self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)?;
                 socket
             }
             None => {
                 let socket = self.new_socket(client, State::Idle { family, bound: None })?;
-                self.begin_socket_call(client, request, socket, bind.timeout_ms, now)?;
+                self.begin_socket_call(client, request, socket, timeout_ms, now)?;
                 socket
             }
         };

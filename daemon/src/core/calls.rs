@@ -53,6 +53,16 @@ impl Core {
         Ok(())
     }
 
+    /// The time limit of a call to connect, to bind or to look up: the script's own or that of its profile,
+    /// whichever is shorter.
+    pub(crate) fn bounded(&self, client: ClientId, timeout_ms: Option<u64>) -> Option<u64> {
+        let profile = self.clients.get(client).and_then(|client| client.profile.as_ref());
+        let most = profile.and_then(|profile| profile.connect_timeout);
+        // A profile's time is at most a day.
+        let most = most.map(|most| most.as_millis() as u64);
+        timeout_ms.into_iter().chain(most).min()
+    }
+
     /// Lets a request go that is being answered.
     fn end_call(&mut self, client: ClientId, request: u32) {
         let call = self.clients.get_mut(client).and_then(|client| client.calls.remove(&request));

@@ -14,7 +14,7 @@ use super::machine::{Core, shutting_down};
 use super::policy::Verb;
 use super::requests::{bad_argument, check_name, eai, errno};
 use super::slots::ClientId;
-use super::socket::{ConnectPlan, Plan, State};
+use super::socket::{Admitted, ConnectPlan, Plan, State};
 use super::timers::Timer;
 
 impl Core {
@@ -34,16 +34,18 @@ impl Core {
         let family = own.as_ref().map_or(connect.family, |(family, _)| *family);
         let host = peer_host(connect.host, family);
         self.judge_lookup(client, Some(Verb::Connect), host)?;
+        self.count_connect(client, now)?;
+        let timeout_ms = self.bounded(client, connect.timeout_ms);
         let plan = ConnectPlan { host: host.to_owned(), window: connect.window, own };
         let socket = match connect.socket {
             Some(socket) => {
-                self.begin_call(client, request, Subject::Socket(socket), connect.timeout_ms, now)?;
+                self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)?;
                 socket
             }
             None => {
                 let state = State::Idle { family, bound: None };
                 let socket = self.new_socket(client, state)?;
-                self.begin_socket_call(client, request, socket, connect.timeout_ms, now)?;
+                self.begin_socket_call(client, request, socket, timeout_ms, now)?;
                 socket
             }
         };
@@ -140,6 +142,9 @@ impl Core {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
         let judged = self.judge_addresses(client, Verb::Connect, &connect.host, addresses);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let (verb, host, addresses) =
+            (Verb::Connect, connect.host.clone(), judged.clone().unwrap_or_default());
+        entry.admitted = Some(Admitted { verb, host, addresses });
         let dial = Dial::new(judged.as_deref().unwrap_or_default(), connect.own.is_none());
         entry.state = State::Dialing { request, connect, dial, next_attempt: None };
         match judged {
@@ -204,12 +209,16 @@ impl Core {
             return;
         };
         let (request, window) = (*request, connect.window);
+        let address = dial.address(winner);
         let losers: Vec<usize> = dial.running().iter().copied().filter(|&other| other != winner).collect();
         for attempt in losers {
             // Attempts on a socket of one's own come one at a time.
             self.act(Action::HangUp { socket, attempt, own: false });
         }
         self.cancel_dial_timer(socket);
+        if let Some(admitted) = self.sockets.get_mut(socket).and_then(|socket| socket.admitted.as_mut()) {
+            admitted.addresses = address.into_iter().collect();
+        }
         self.establish(client, request, socket, window, names);
     }
 

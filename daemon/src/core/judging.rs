@@ -1,6 +1,7 @@
 //! The policy's word on what a client asks for.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use luasocketd_protocol::{Code, Failure};
 
@@ -70,6 +71,16 @@ impl Core {
             Some(failure) if allowed.is_empty() => Err(failure),
             _ => Ok(allowed),
         }
+    }
+
+    /// Counts a call to connect against what a client may do in a second, and in all.
+    ///
+    /// # Errors
+    /// [`Code::Limit`] when that is used up.
+    pub(crate) fn count_connect(&mut self, client: ClientId, now: Instant) -> Result<(), Failure> {
+        let Some(client) = self.clients.get(client) else { return Ok(()) };
+        let counted = client.meter.borrow_mut().connect(now);
+        counted.map_err(|text| Failure::new(Code::Limit, text))
     }
 
     fn policy_of(

@@ -12,7 +12,7 @@ use super::machine::Core;
 use super::policy::Verb;
 use super::requests::errno;
 use super::slots::ClientId;
-use super::socket::{AcceptPlan, State};
+use super::socket::{AcceptPlan, Admitted, State};
 
 impl Core {
     pub(crate) fn on_listen(
@@ -36,7 +36,9 @@ impl Core {
         let (host, local) = bound.clone().unwrap_or_else(|| ("*".to_owned(), unspecified(family)));
         self.judge_address(client, Verb::Listen, &host, local)?;
         self.begin_call(client, request, Subject::Socket(socket), None, now)?;
-        self.own(client, socket)?.state = State::Starting { request, family, bound };
+        let entry = self.own(client, socket)?;
+        entry.admitted = Some(Admitted { verb: Verb::Listen, host, addresses: vec![local] });
+        entry.state = State::Starting { request, family, bound };
         self.act(Action::Listen { socket, backlog });
         Ok(None)
     }
@@ -108,6 +110,10 @@ impl Core {
         match result {
             Ok(Some(names)) => {
                 self.drop_accept(listener);
+                let admitted = self.sockets.get(listener).and_then(|entry| entry.admitted.clone());
+                if let Some(entry) = self.sockets.get_mut(socket) {
+                    entry.admitted = admitted;
+                }
                 self.establish(client, accept.request, socket, accept.window, names);
                 self.take_connection(listener);
             }
@@ -148,6 +154,23 @@ impl Core {
             let failure = Failure::new(luasocketd_protocol::Code::Timeout, "no connection waits");
             self.fail(client, request, failure);
         }
+    }
+
+    /// Ends a listening socket whose client may not listen there any more.
+    pub(crate) fn stop_listening(&mut self, listener: SocketId, failure: &Failure) {
+        let Some(entry) = self.sockets.get_mut(listener) else { return };
+        let client = entry.client;
+        let State::Listening { accepts, watched, .. } = &mut entry.state else { return };
+        let watched = *watched;
+        let requests: Vec<u32> = accepts.drain(..).map(|accept| accept.request).collect();
+        for request in requests {
+            self.fail(client, request, failure.clone());
+        }
+        if watched {
+            // Whoever waits for a connection there learns what has become of it by asking for one.
+            self.notify(client, DaemonNote::Acceptable(Acceptable { socket: listener }));
+        }
+        self.forget_socket(listener);
     }
 
     pub(crate) fn on_acceptable(&mut self, socket: SocketId) {

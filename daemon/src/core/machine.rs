@@ -1,6 +1,8 @@
 //! The core itself: its tables, the way in, the way out, and the counting of bytes.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Code, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
@@ -8,9 +10,10 @@ use luasocketd_protocol::{Code, DaemonNote, Failure, MAX_FRAME, SocketId, Window
 use super::action::{Action, Input};
 use super::budget::{Budget, Limits, Resource};
 use super::calls::over_limit;
-use super::client::{Client, Credentials, Phase};
+use super::client::{Client, Identity, Phase};
 use super::flow::Admission;
-use super::policy::Policy;
+use super::meter::{Meter, Way};
+use super::policy::{Policy, Rates};
 use super::slots::{ClientId, LookupId, Slots};
 use super::socket::{Socket, State};
 use super::timers::{Timer, Timers};
@@ -80,7 +83,8 @@ impl Core {
     ///
     /// # Errors
     /// [`Code::ShuttingDown`] while the daemon drains, [`Code::Limit`] when the table is full.
-    pub fn add_client(&mut self, credentials: Credentials, now: Instant) -> Result<ClientId, Failure> {
+    pub fn add_client(&mut self, identity: impl Into<Identity>, now: Instant) -> Result<ClientId, Failure> {
+        let Identity { credentials, groups, socket } = identity.into();
         if self.draining.is_some() {
             return Err(shutting_down());
         }
@@ -88,10 +92,13 @@ impl Core {
         let budget = Budget::new(self.config.limits.clone());
         let client = Client {
             credentials,
+            groups,
+            socket,
             phase: Phase::Greeting(deadline),
             profile: None,
             _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
             budget,
+            meter: Rc::new(RefCell::new(Meter::new(Rates::default(), now))),
             sockets: Default::default(),
             calls: Default::default(),
         };
@@ -118,6 +125,7 @@ impl Core {
             Input::PeerEnded { socket } => self.on_peer_ended(socket),
             Input::Failed { socket, failure } => self.on_failed(socket, failure),
             Input::Synced { client, request } => self.on_synced(client, request),
+            Input::NewPolicy { policy } => self.on_new_policy(policy, now),
             Input::Tick => self.handle_timers(now),
             Input::Drain { timeout } => self.on_drain(timeout, now),
         }
@@ -147,23 +155,17 @@ impl Core {
         }
     }
 
-    /// How many bytes from the network may be pushed to the socket's client now.
-    pub fn push_credit(&self, socket: SocketId) -> usize {
-        match self.sockets.get(socket).map(|socket| &socket.state) {
-            Some(State::Connected(flow)) if !flow.failed => flow.push_credit(),
-            _ => 0,
-        }
-    }
-
     /// Counts bytes that were pushed to the socket's client.
-    pub fn on_pushed(&mut self, socket: SocketId, length: usize) {
+    pub fn on_pushed(&mut self, socket: SocketId, length: usize, now: Instant) {
+        self.count_bytes(socket, Way::FromNetwork, length, now);
         if let Some(flow) = self.sockets.get_mut(socket).and_then(Socket::flow) {
             flow.on_pushed(length);
         }
     }
 
     /// Counts bytes that the network has taken from the socket's queue.
-    pub fn on_written(&mut self, id: SocketId, length: usize) {
+    pub fn on_written(&mut self, id: SocketId, length: usize, now: Instant) {
+        self.count_bytes(id, Way::ToNetwork, length, now);
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let client = socket.client;
         match &mut socket.state {
@@ -223,6 +225,7 @@ impl Core {
                 Timer::Hello(client) => self.disconnect(client, "no hello in time"),
                 Timer::Call(client, request) => self.on_call_timeout(client, request),
                 Timer::Dial(socket) => self.on_dial_delay(socket, now),
+                Timer::Pace(socket) => self.on_pace(socket),
                 Timer::Linger(socket) => self.on_linger_over(socket),
                 Timer::Drain => self.on_drain_over(),
             }

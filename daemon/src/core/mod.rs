@@ -10,6 +10,7 @@
 //! and a socket id or a request number is answered to its owner only.
 
 mod action;
+mod admitting;
 mod binding;
 pub mod budget;
 mod calls;
@@ -21,6 +22,8 @@ mod flow;
 mod judging;
 mod listening;
 mod machine;
+mod meter;
+mod pacing;
 pub mod policy;
 mod requests;
 mod slots;
@@ -28,7 +31,7 @@ mod socket;
 mod timers;
 
 pub use action::{Action, Ask, Input, Lookup, Names, Reply};
-pub use client::Credentials;
+pub use client::{Credentials, Identity};
 pub use flow::Admission;
 pub use machine::{Config, Core, PIPE_BYTES, PIPE_OUT_MAX, Timeouts};
 pub use slots::{ClientId, Key, LookupId, Slots};

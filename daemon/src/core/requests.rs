@@ -1,5 +1,6 @@
 //! What clients say: each message is checked for who sent it and in which state, and handed on.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use luasocketd_protocol::{
@@ -44,7 +45,7 @@ impl Core {
         let done = match (&entry.phase, call) {
             (&Phase::Greeting(deadline), Call::Hello(hello)) => {
                 self.timers.cancel(deadline, Timer::Hello(client));
-                self.on_hello(client, request, hello)
+                self.on_hello(client, request, hello, now)
             }
             (Phase::Refused, _) => return,
             (Phase::Welcome { .. }, Call::Hello(_)) => return self.disconnect(client, "hello said twice"),
@@ -141,15 +142,23 @@ impl Core {
         client: ClientId,
         request: u32,
         hello: Hello<'_>,
+        now: Instant,
     ) -> Result<Option<Reply>, Failure> {
         if self.draining.is_some() {
             self.fail(client, request, shutting_down());
             self.disconnect(client, "");
             return Ok(None);
         }
+        let phase = Phase::welcome(&hello);
+        if let Phase::Welcome { name, .. } = &phase
+            && let Err(refusal) = self.admit(client, name, now)
+        {
+            self.fail(client, request, refusal.clone());
+            self.disconnect(client, refusal.message);
+            return Ok(None);
+        }
         if let Some(entry) = self.clients.get_mut(client) {
-            entry.phase = Phase::welcome(&hello);
-            entry.profile = self.config.policy.profiles().first().cloned();
+            entry.phase = phase;
         }
         let daemon = concat!("luasocketd ", env!("CARGO_PKG_VERSION")).to_owned();
         Ok(Some(Reply::Hello(HelloReply { version: VERSION, daemon })))
@@ -241,7 +250,8 @@ impl Core {
             port: "0".to_owned(),
             family: resolve.family,
         })?;
-        self.begin_call(client, request, Subject::Lookup(lookup), resolve.timeout_ms, now)?;
+        let timeout_ms = self.bounded(client, resolve.timeout_ms);
+        self.begin_call(client, request, Subject::Lookup(lookup), timeout_ms, now)?;
         Ok(None)
     }
 
@@ -311,7 +321,9 @@ impl Core {
         let gone = || Failure::new(Code::Closed, "the client has gone");
         let entry = self.clients.get_mut(client).ok_or_else(gone)?;
         let charge = entry.budget.charge(Resource::Sockets, 1).map_err(over_limit)?;
-        let socket = Socket { client, state, timeout: None, _charge: charge };
+        let meter = Rc::clone(&entry.meter);
+        let socket =
+            Socket { client, state, meter, resumes: None, admitted: None, timeout: None, _charge: charge };
         let id = self.sockets.insert(socket).ok_or_else(|| Failure::new(Code::Limit, "no socket slots"))?;
         entry.sockets.insert(id);
         Ok(id)

@@ -3,6 +3,7 @@
 //! Nothing here decides anything: what a client may do, who owns what and when something is over is
 //! the core's word. The shell moves the bytes and says how many.
 
+mod accounts;
 mod listener;
 mod perform;
 mod pipe;
@@ -14,8 +15,10 @@ mod table;
 mod tcp;
 mod tokens;
 mod traffic;
+mod unsafe_groups;
 mod worker;
 
+pub use accounts::{Account, System as SystemAccounts};
 pub use listener::{ListenError, PipeListener};
 pub use signals::{Caught, Signals, number};
 pub use worker::{Ending, Worker};

@@ -201,13 +201,13 @@ impl World {
                 let system = self.systems.get_mut(&socket).unwrap();
                 let length = random.below(system.queued + 1);
                 system.queued -= length;
-                self.core.on_written(socket, length as usize);
+                self.core.on_written(socket, length as usize, self.now);
                 self.perform();
             }
             _ => {
-                let credit = self.core.push_credit(socket) as u64;
+                let credit = self.core.push_credit(socket, self.now) as u64;
                 let length = random.below(credit + 1) as u32;
-                self.core.on_pushed(socket, length as usize);
+                self.core.on_pushed(socket, length as usize, self.now);
                 for client in self.clients.values_mut() {
                     if let Some(known) = client.sockets.get_mut(&socket) {
                         known.unread += length;
