@@ -34,7 +34,6 @@ impl Core {
         let family = own.as_ref().map_or(connect.family, |(family, _)| *family);
         let host = peer_host(connect.host, family);
         self.judge_lookup(client, Some(Verb::Connect), host)?;
-        self.count_connect(client, now)?;
         let timeout_ms = self.bounded(client, connect.timeout_ms);
         let plan = ConnectPlan { host: host.to_owned(), window: connect.window, own };
         let socket = match connect.socket {
@@ -140,7 +139,9 @@ impl Core {
         now: Instant,
     ) {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
-        let judged = self.judge_addresses(client, Verb::Connect, &connect.host, addresses);
+        let judged = self
+            .judge_addresses(client, Verb::Connect, &connect.host, addresses)
+            .and_then(|allowed| self.count_connect(client, now).map(|()| allowed));
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let (verb, host, addresses) =
             (Verb::Connect, connect.host.clone(), judged.clone().unwrap_or_default());

@@ -253,5 +253,11 @@ mod tests {
             assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
         }
         assert!(documented.contains(&format!("and {PIPE_BYTES} for the pipe")));
+        let keys = Resource::ALL.iter().map(|resource| (resource.to_string(), resource.key()));
+        let rates = Rates::KEYS.iter().map(|&(key, name)| (name.to_owned(), key));
+        for (name, key) in keys.chain(rates) {
+            let row = format!("| {name} | `{key}` |");
+            assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The policy, asked from outside: what spellings it sees through, what holds for all rules, what it costs.
 
 mod cost;
+mod documented;
 mod file;
 mod properties;
 mod rules;

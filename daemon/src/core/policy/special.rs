@@ -19,6 +19,11 @@ impl Special {
         self.name
     }
 
+    /// Its addresses.
+    pub fn network(&self) -> Network {
+        self.network
+    }
+
     /// Whether it is this machine's own.
     pub(super) fn is_loopback(&self) -> bool {
         self.name == LOOPBACK
