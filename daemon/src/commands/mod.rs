@@ -1,12 +1,15 @@
 //! The commands, one file each.
 
+mod check;
 mod generate;
 mod path;
+mod policy_file;
 mod run;
 mod script;
 mod serve;
 mod unsafe_lua;
 
+pub use check::check;
 pub use generate::generate;
 pub use path::path;
 pub use run::run;
@@ -15,6 +18,12 @@ pub use serve::serve;
 
 use std::fmt::Display;
 use std::process::ExitCode;
+
+/// Says what is wrong with the configuration.
+fn misconfigured(what: impl Display) -> ExitCode {
+    eprintln!("luasocketd: {what}");
+    ExitCode::from(2)
+}
 
 /// Says why the thing asked for failed.
 fn failed(what: impl Display) -> ExitCode {
