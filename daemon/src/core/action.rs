@@ -378,8 +378,8 @@ pub enum Question {
     Addresses {
         /// The host name or address.
         host: String,
-        /// The port number or service name.
-        port: String,
+        /// The port number or service name, if one is asked for.
+        port: Option<String>,
         /// Which addresses are wanted.
         family: Family,
         /// For which kind of socket.
@@ -449,6 +449,26 @@ pub enum Reply {
     Address(Address),
     /// For `get-option`.
     Value(OptionValue),
+}
+
+impl Reply {
+    /// The addresses in it, for the shell to name their scopes.
+    pub fn addresses(&mut self) -> Vec<&mut Address> {
+        match self {
+            Reply::Endpoint(reply) => vec![&mut reply.local, &mut reply.peer],
+            Reply::Bound(reply) => vec![&mut reply.local],
+            Reply::Peer(reply) => vec![&mut reply.local, &mut reply.peer],
+            Reply::Resolved(reply) => reply.addresses.iter_mut().collect(),
+            Reply::Address(reply) => vec![reply],
+            Reply::Nil
+            | Reply::Hello(_)
+            | Reply::Socket(_)
+            | Reply::Sent(_)
+            | Reply::HostEntry(_)
+            | Reply::NameInfo(_)
+            | Reply::Value(_) => vec![],
+        }
+    }
 }
 
 impl Serialize for Reply {

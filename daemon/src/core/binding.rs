@@ -110,6 +110,8 @@ impl Core {
     fn unbound(&mut self, client: ClientId, socket: SocketId) -> Result<Family, Failure> {
         match &self.own(client, socket)?.state {
             State::Idle { family, bound: None } => Ok(*family),
+            // A path that is taken is the system's first complaint: it is asked.
+            State::Idle { family: Family::Unix, .. } => Ok(Family::Unix),
             _ => Err(Failure::os(errno::EINVAL)),
         }
     }

@@ -122,7 +122,7 @@ impl Core {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
         let question = Question::Addresses {
             host: host.to_owned(),
-            port: port.to_owned(),
+            port: Some(port.to_owned()),
             family,
             kind: Kind::Tcp,
             numeric: false,

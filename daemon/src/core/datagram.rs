@@ -142,7 +142,9 @@ impl Core {
     ) -> Result<Option<Reply>, Failure> {
         check_window(bind.window)?;
         let family = self.family_for_change(client, bind.socket, kind, bind.family)?;
+        // A path that is taken is the system's first complaint: it is asked.
         if let Some(socket) = bind.socket
+            && !kind.is_local()
             && self.datagrams(client, socket)?.bound.is_some()
         {
             return Err(Failure::os(errno::EINVAL));
@@ -265,7 +267,7 @@ impl Core {
             Some(host) if sending.to.is_none() => {
                 let question = Question::Addresses {
                     host: host.to_owned(),
-                    port: send.port.to_owned(),
+                    port: Some(send.port.to_owned()),
                     family,
                     kind,
                     numeric: true,
@@ -679,7 +681,7 @@ enum Next {
 }
 
 fn question(host: String, port: &str, family: Family) -> Question {
-    Question::Addresses { host, port: port.to_owned(), family, kind: Kind::Udp, numeric: false }
+    Question::Addresses { host, port: Some(port.to_owned()), family, kind: Kind::Udp, numeric: false }
 }
 
 fn no_rule(host: &str) -> Failure {

@@ -19,6 +19,9 @@ use super::slots::{ClientId, LookupId};
 /// times over: a name is at most 255 bytes.
 const ANSWERS_MAX: usize = 512;
 
+/// The `h_errno` of netdb.h for a name that no host has.
+const HOST_NOT_FOUND: i32 = 1;
+
 impl Core {
     pub(crate) fn on_resolve(
         &mut self,
@@ -34,7 +37,7 @@ impl Core {
         }
         let question = Question::Addresses {
             host: resolve.host.to_owned(),
-            port: "0".to_owned(),
+            port: None,
             family: resolve.family,
             kind: Kind::Tcp,
             numeric: false,
@@ -49,7 +52,11 @@ impl Core {
         entry: HostEntryOf<'_>,
         now: Instant,
     ) -> Result<Option<Reply>, Failure> {
-        check_name(entry.host, "0")?;
+        check_name(entry.host, "0").map_err(|failure| Failure {
+            code: Code::Host,
+            detail: HOST_NOT_FOUND,
+            ..failure
+        })?;
         self.judge_any_use(entry.host)?;
         self.begin_answer(client, request, Question::Host(entry.host.to_owned()), entry.timeout_ms, now)
     }

@@ -80,8 +80,10 @@ impl Worker {
             tracing::debug!(socket = %id, "dropped a datagram from {from}: no rule allows it");
             return;
         }
+        let mut from = from.into();
+        system::name_scope(&mut from);
         let bytes = std::mem::take(&mut self.datagram);
-        let note = Datagram { socket: id, from: from.into(), bytes: &bytes[..length] };
+        let note = Datagram { socket: id, from, bytes: &bytes[..length] };
         self.tell(client, |out| encode_note(out, &DaemonNote::Datagram(note)));
         self.datagram = bytes;
         self.core.on_pushed(id, length + DATAGRAM_OVERHEAD);

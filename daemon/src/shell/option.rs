@@ -3,13 +3,12 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
-use std::time::Duration;
 
 use libc::c_int;
 use luasocketd_protocol::{OptionKind, OptionValue, SocketOption};
 use socket2::Socket;
 
-use super::unsafe_option::{int_option, set_int_option};
+use super::unsafe_option::{int_option, linger, set_int_option, set_linger};
 
 /// The system's level and number of an option that is one C int; none for those of other shapes.
 const fn number(option: SocketOption) -> Option<(c_int, c_int)> {
@@ -57,9 +56,8 @@ pub(crate) fn option(socket: &Socket, option: SocketOption) -> io::Result<Option
     }
     match option {
         SocketOption::Linger => {
-            let linger = socket.linger()?;
-            let seconds = linger.map_or(0, |time| time.as_secs()).min(u16::MAX.into()) as u16;
-            Ok(OptionValue::Linger(linger.is_some(), seconds))
+            let (on, seconds) = linger(socket)?;
+            Ok(OptionValue::Linger(on, u16::try_from(seconds).unwrap_or(u16::MAX)))
         }
         SocketOption::BindToDevice => {
             let device = socket.device()?.unwrap_or_default();
@@ -76,7 +74,7 @@ pub(crate) fn set_option(socket: &Socket, option: SocketOption, value: &OptionVa
         (_, OptionValue::Flag(flag)) => set_number(socket, option, c_int::from(*flag)),
         (_, OptionValue::Number(value)) => set_number(socket, option, *value),
         (SocketOption::Linger, OptionValue::Linger(on, seconds)) => {
-            socket.set_linger(on.then(|| Duration::from_secs((*seconds).into())))
+            set_linger(socket, *on, (*seconds).into())
         }
         (SocketOption::BindToDevice, OptionValue::Text(device)) => {
             // The system wants no bytes for no device.

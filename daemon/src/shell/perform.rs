@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use super::option::{option, set_option};
 use super::socket::{Phase, Stall, SystemSocket};
-use super::system::{self, errno};
+use super::system::{self, errno, name_scope};
 use super::tokens::Source;
 use super::worker::{Sync, Work, Worker};
 use crate::core::{Action, Ask, ClientId, Input, Names, Place, Reply};
@@ -36,7 +36,7 @@ impl Worker {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Reply { client, request, reply } => self.reply(client, request, &reply),
+            Action::Reply { client, request, reply } => self.reply(client, request, reply),
             Action::Fail { client, request, failure } => self.fail(client, request, &failure),
             Action::Notify { client, note } => self.tell(client, |out| encode_note(out, &note)),
             Action::Sync { client, request } => self.syncs.push(Sync { client, request, looked: false }),
@@ -133,15 +133,18 @@ impl Worker {
         self.core.handle(input, Instant::now());
     }
 
-    fn reply(&mut self, client: ClientId, request: u32, reply: &Reply) {
-        match reply {
+    fn reply(&mut self, client: ClientId, request: u32, mut reply: Reply) {
+        for address in reply.addresses() {
+            name_scope(address);
+        }
+        match &reply {
             Reply::Endpoint(Endpoint { socket, local, peer, .. }) => {
                 tracing::debug!(%client, %socket, "connected: {local} and {peer}");
             }
             Reply::Bound(Bound { socket, local }) => tracing::debug!(%client, %socket, "bound to {local}"),
             _ => {}
         }
-        self.tell(client, |out| encode_reply(out, request, reply));
+        self.tell(client, |out| encode_reply(out, request, &reply));
     }
 
     fn fail(&mut self, client: ClientId, request: u32, failure: &Failure) {
@@ -186,7 +189,7 @@ impl Worker {
             }
         });
         match answer {
-            Ok(reply) => self.reply(client, request, &reply),
+            Ok(reply) => self.reply(client, request, reply),
             Err(error) => self.fail(client, request, &Failure::os(errno(&error))),
         }
     }

@@ -142,7 +142,7 @@ fn answer(question: &Question) -> Result<Found, Failure> {
     match question {
         Question::Addresses { host, port, family, kind, numeric } => {
             let flags = if *numeric { AI_NUMERICHOST | AI_NUMERICSERV } else { 0 };
-            look_up(Some(host), Some(port), *family, *kind, flags).map(Found::Addresses)
+            look_up(Some(host), port.as_deref(), *family, *kind, flags).map(Found::Addresses)
         }
         Question::Host(host) => host_of(host).map(Found::Host),
         Question::Names { host, service } => names_of(host.as_deref(), service.as_deref()).map(Found::Names),

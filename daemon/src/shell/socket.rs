@@ -41,6 +41,8 @@ pub(crate) struct SystemSocket {
     /// The peer may have ended its direction, or sent urgent data: a short read is no reason to wait for
     /// an event.
     pub(crate) hung_up: bool,
+    /// The system says that nothing more can be sent: the peer has reset the connection, or has gone.
+    pub(crate) cut_off: bool,
     /// A write has failed: what was received before is read, then the connection has failed.
     pub(crate) write_error: Option<i32>,
     /// Whether it stands in the list of work.
@@ -99,6 +101,7 @@ impl SystemSocket {
             readable: false,
             writable: false,
             hung_up: false,
+            cut_off: false,
             write_error: None,
             scheduled: false,
             counted: None,
@@ -111,6 +114,7 @@ impl SystemSocket {
         self.readable |=
             event.is_readable() || event.is_priority() || event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+        self.cut_off |= event.is_write_closed();
         // Urgent data cuts a receive short, too.
         self.hung_up |= event.is_read_closed() || event.is_error() || event.is_priority();
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use luasocketd_protocol::{Direction, Family, Kind};
+use luasocketd_protocol::{Address, Direction, Family, Kind};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -128,4 +128,33 @@ pub(crate) fn local_name(socket: &Socket) -> io::Result<Place> {
 
 pub(crate) fn peer_name(socket: &Socket) -> io::Result<Place> {
     place(&socket.peer_addr()?)
+}
+
+/// Calls the scope of a link-local address by its interface's name, as getnameinfo(3) does.
+pub(crate) fn name_scope(address: &mut Address) {
+    let Some((ip, scope)) = address.host.split_once('%').filter(|_| address.family == Family::Inet6) else {
+        return;
+    };
+    let name = scope.parse().ok().and_then(|index| {
+        let any = Socket::new(Domain::IPV6, Type::DGRAM, None).ok()?;
+        rustix::net::netdevice::index_to_name(any, index).ok()
+    });
+    if let Some(name) = name {
+        address.host = format!("{ip}%{name}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_called_by_its_interface() {
+        let mut address = Address { family: Family::Inet6, host: "fe80::1%1".into(), port: 1 };
+        name_scope(&mut address);
+        assert_eq!(address.host, "fe80::1%lo");
+        address.host = "fe80::1%999999".into();
+        name_scope(&mut address);
+        assert_eq!(address.host, "fe80::1%999999", "what has no name keeps its number");
+    }
 }
