@@ -1,13 +1,23 @@
 //! The commands, one file each.
 
+mod command;
+mod exec;
 mod generate;
+mod inside;
+mod keeper;
+mod modules;
 mod path;
 mod run;
 mod script;
 mod serve;
+mod supervise;
+mod terminal;
 mod unsafe_lua;
 
+pub use command::command;
+pub use exec::exec;
 pub use generate::generate;
+pub use keeper::keeper;
 pub use path::path;
 pub use run::run;
 pub use script::script;
