@@ -39,7 +39,7 @@ pub enum Command {
     Script(JailedScriptOptions),
     /// Go into a jail, with the pipe that LUASOCKETD_FD names, and become the command.
     #[command(name = "__command", hide = true)]
-    Command(CommandOptions),
+    Become(BecomeOptions),
     /// End what is left in a jail when standard input ends.
     #[command(name = "__keeper", hide = true)]
     Keeper(KeeperOptions),
@@ -73,7 +73,7 @@ pub struct ExecOptions {
 }
 
 #[derive(Debug, Args)]
-pub struct CommandOptions {
+pub struct BecomeOptions {
     #[command(flatten)]
     pub jail: JailOptions,
     #[command(flatten)]

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => commands::serve(options),
         Command::Path(options) => commands::path(options),
         Command::Script(options) => commands::script(options),
-        Command::Command(options) => commands::command(options),
+        Command::Become(options) => commands::become_command(options),
         Command::Keeper(options) => commands::keeper(options),
         Command::Generate(options) => commands::generate(options),
     }

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use super::inside::{go_inside, tie_to_daemon};
 use super::modules;
-use crate::cli::CommandOptions;
+use crate::cli::BecomeOptions;
 use crate::jail::command_file;
 
 /// The exit codes that shells and `env` have for a command that cannot be run, and for one that is not there.
@@ -14,7 +14,7 @@ const NOT_RUNNABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// Becomes the command. Returns only when that fails.
-pub fn command(options: CommandOptions) -> ExitCode {
+pub fn become_command(options: BecomeOptions) -> ExitCode {
     if let Err(code) = tie_to_daemon() {
         return code;
     }

@@ -14,7 +14,7 @@ mod supervise;
 mod terminal;
 mod unsafe_lua;
 
-pub use command::command;
+pub use command::become_command;
 pub use exec::exec;
 pub use generate::generate;
 pub use keeper::keeper;
