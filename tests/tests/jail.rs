@@ -147,6 +147,22 @@ fn the_embedded_lua_cannot_break_out() {
     }
 }
 
+/// `landlock_create_ruleset`.
+const LANDLOCK: &str = "444";
+
+#[test]
+fn the_daemon_keeps_its_memory_on_a_kernel_without_landlock() {
+    for user in User::all() {
+        let outside = Outside::new(*user);
+        let [without, program, attempts] =
+            [outside.stage.compile("without"), outside.stage.program(), outside.stage.path("attempts")];
+        let job = user.job(without).arg(LANDLOCK).arg(program);
+        let job = job.args(["exec", "--jail=best-effort", "--"]).arg(attempts).arg("daemon-memory");
+        let outcome = outside.tell(job).run();
+        assert!(is_stopped(&outcome), "{user:?}: {outcome}");
+    }
+}
+
 #[test]
 fn nothing_can_be_typed_into_the_terminal() {
     for user in User::all() {
