@@ -1,6 +1,8 @@
 //! What can be said on the command line.
 
-use std::ffi::OsString;
+mod jail;
+
+use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,11 +10,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use luasocketd::core::policy::{Rule, Verb};
 
+pub use jail::JailOptions;
+
 /// Sockets for Lua scripts that have no network rights of their own.
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage or configuration. `run` exits as the script did."
+    after_help = "Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage or configuration. `run` and `exec` exit as the \
+                  script or command did; with 124 when its --time was over, `exec` with 126 when the command \
+                  cannot be run and with 127 when there is no such command."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -21,17 +27,25 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a Lua 5.4 script with a private daemon; nothing to configure.
+    /// Run a Lua 5.4 script in a jail, with a private daemon; nothing to configure.
     Run(RunOptions),
+    /// Run any command in a jail, with a private daemon; a Lua interpreter of any version finds the module.
+    Exec(ExecOptions),
     /// Run the daemon in the foreground.
     Serve(ServeOptions),
     /// Check a policy file, and ask it what it would say.
     Check(CheckOptions),
     /// Print what to export so that a stock interpreter finds the module.
     Path(PathOptions),
-    /// Run a script in this process, on the pipe that LUASOCKETD_FD names.
+    /// Run a script in this process, in a jail, on the pipe that LUASOCKETD_FD names.
     #[command(name = "__script", hide = true)]
-    Script(ScriptOptions),
+    Script(JailedScriptOptions),
+    /// Go into a jail, with the pipe that LUASOCKETD_FD names, and become the command.
+    #[command(name = "__command", hide = true)]
+    Become(BecomeOptions),
+    /// End what is left in a jail when standard input ends.
+    #[command(name = "__keeper", hide = true)]
+    Keeper(KeeperOptions),
     /// Write the man pages and the shells' completions.
     #[command(name = "__generate", hide = true)]
     Generate(GenerateOptions),
@@ -42,7 +56,67 @@ pub struct RunOptions {
     #[command(flatten)]
     pub policy: PolicyOptions,
     #[command(flatten)]
+    pub jail: JailOptions,
+    #[command(flatten)]
     pub log: LogOptions,
+    #[command(flatten)]
+    pub script: ScriptOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct ExecOptions {
+    #[command(flatten)]
+    pub policy: PolicyOptions,
+    #[command(flatten)]
+    pub jail: JailOptions,
+    #[command(flatten)]
+    pub log: LogOptions,
+    #[command(flatten)]
+    pub command: CommandWords,
+}
+
+#[derive(Debug, Args)]
+pub struct BecomeOptions {
+    #[command(flatten)]
+    pub jail: JailOptions,
+    #[command(flatten)]
+    pub command: CommandWords,
+}
+
+#[derive(Debug, Args)]
+pub struct KeeperOptions {
+    /// A process outside the jail.
+    pub outside: i32,
+}
+
+#[derive(Debug, Args)]
+pub struct CommandWords {
+    /// The command and its arguments. Options of luasocketd go before it; what comes after it is the command's.
+    #[arg(value_names = ["COMMAND", "ARG"], required = true, num_args = 1.., trailing_var_arg = true)]
+    words: Vec<OsString>,
+}
+
+impl CommandWords {
+    /// The command's name or path.
+    pub fn name(&self) -> &OsStr {
+        self.words.first().map_or(OsStr::new(""), OsString::as_os_str)
+    }
+
+    /// The command's arguments.
+    pub fn args(&self) -> &[OsString] {
+        self.words.get(1..).unwrap_or_default()
+    }
+
+    /// All of it.
+    pub fn words(&self) -> &[OsString] {
+        &self.words
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct JailedScriptOptions {
+    #[command(flatten)]
+    pub jail: JailOptions,
     #[command(flatten)]
     pub script: ScriptOptions,
 }
