@@ -1,17 +1,24 @@
 //! What can be said on the command line.
 
-use std::ffi::OsString;
+mod jail;
+
+use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use luasocketd::core::policy::Rule;
+use luasocketd::core::policy::{Rule, Verb};
+
+pub use jail::JailOptions;
 
 /// Sockets for Lua scripts that have no network rights of their own.
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage. `run` exits as the script did."
+    after_help = "Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage or configuration. `run` and `exec` exit as the \
+                  script or command did; with 124 when its --time was over, `exec` with 126 when the command \
+                  cannot be run and with 127 when there is no such command."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -20,15 +27,25 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a Lua 5.4 script with a private daemon; nothing to configure.
+    /// Run a Lua 5.4 script in a jail, with a private daemon; nothing to configure.
     Run(RunOptions),
+    /// Run any command in a jail, with a private daemon; a Lua interpreter of any version finds the module.
+    Exec(ExecOptions),
     /// Run the daemon in the foreground.
     Serve(ServeOptions),
+    /// Check a policy file, and ask it what it would say.
+    Check(CheckOptions),
     /// Print what to export so that a stock interpreter finds the module.
     Path(PathOptions),
-    /// Run a script in this process, on the pipe that LUASOCKETD_FD names.
+    /// Run a script in this process, in a jail, on the pipe that LUASOCKETD_FD names.
     #[command(name = "__script", hide = true)]
-    Script(ScriptOptions),
+    Script(JailedScriptOptions),
+    /// Go into a jail, with the pipe that LUASOCKETD_FD names, and become the command.
+    #[command(name = "__command", hide = true)]
+    Become(BecomeOptions),
+    /// End what is left in a jail when standard input ends.
+    #[command(name = "__keeper", hide = true)]
+    Keeper(KeeperOptions),
     /// Write the man pages and the shells' completions.
     #[command(name = "__generate", hide = true)]
     Generate(GenerateOptions),
@@ -39,7 +56,67 @@ pub struct RunOptions {
     #[command(flatten)]
     pub policy: PolicyOptions,
     #[command(flatten)]
+    pub jail: JailOptions,
+    #[command(flatten)]
     pub log: LogOptions,
+    #[command(flatten)]
+    pub script: ScriptOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct ExecOptions {
+    #[command(flatten)]
+    pub policy: PolicyOptions,
+    #[command(flatten)]
+    pub jail: JailOptions,
+    #[command(flatten)]
+    pub log: LogOptions,
+    #[command(flatten)]
+    pub command: CommandWords,
+}
+
+#[derive(Debug, Args)]
+pub struct BecomeOptions {
+    #[command(flatten)]
+    pub jail: JailOptions,
+    #[command(flatten)]
+    pub command: CommandWords,
+}
+
+#[derive(Debug, Args)]
+pub struct KeeperOptions {
+    /// A process outside the jail.
+    pub outside: i32,
+}
+
+#[derive(Debug, Args)]
+pub struct CommandWords {
+    /// The command and its arguments. Options of luasocketd go before it; what comes after it is the command's.
+    #[arg(value_names = ["COMMAND", "ARG"], required = true, num_args = 1.., trailing_var_arg = true)]
+    words: Vec<OsString>,
+}
+
+impl CommandWords {
+    /// The command's name or path.
+    pub fn name(&self) -> &OsStr {
+        self.words.first().map_or(OsStr::new(""), OsString::as_os_str)
+    }
+
+    /// The command's arguments.
+    pub fn args(&self) -> &[OsString] {
+        self.words.get(1..).unwrap_or_default()
+    }
+
+    /// All of it.
+    pub fn words(&self) -> &[OsString] {
+        &self.words
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct JailedScriptOptions {
+    #[command(flatten)]
+    pub jail: JailOptions,
     #[command(flatten)]
     pub script: ScriptOptions,
 }
@@ -67,9 +144,13 @@ impl ScriptOptions {
 #[derive(Debug, Args)]
 pub struct ServeOptions {
     /// The path that clients connect to [default: $XDG_RUNTIME_DIR/luasocketd.sock, for root
-    /// /run/luasocketd/luasocketd.sock].
+    /// /run/luasocketd/luasocketd.sock]. May be repeated: a policy file can tell clients apart by it.
     #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
+    pub socket: Vec<PathBuf>,
+    /// The policy file, instead of --allow. SIGHUP reads it again; if it is wrong then, the policy stays
+    /// as it was.
+    #[arg(long, value_name = "FILE", conflicts_with = "allow")]
+    pub config: Option<PathBuf>,
     /// How many seconds clients may go on after SIGTERM. A second SIGTERM ends the daemon at once.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub drain_timeout: Duration,
@@ -82,9 +163,45 @@ pub struct ServeOptions {
 #[derive(Debug, Args)]
 pub struct PolicyOptions {
     /// Allow what RULE says; without any, everything is refused. RULE is `*` for everything, or
-    /// [connect:|listen:]HOST:PORT, PORT being a number, a range LOW-HIGH or `*`. May be repeated.
+    /// [connect:|listen:|resolve:|datagram:]HOST[:PORTS]: HOST a name, `*.NAME`, an address, a range
+    /// ADDRESS/LENGTH, `unix:PATH` or `*`; PORTS a number, a range LOW-HIGH, a list of these with commas,
+    /// or `*`. May be repeated.
     #[arg(long = "allow", value_name = "RULE")]
     pub allow: Vec<Rule>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    /// The policy file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What somebody wants to do.
+    #[arg(value_name = "VERB", value_parser = parse_verb, requires = "target")]
+    pub verb: Option<Verb>,
+    /// With whom: HOST:PORT, with `resolve` HOST, or `unix:PATH`.
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Who asks: a user's number or name [default: whoever runs this].
+    #[arg(long, value_name = "USER")]
+    pub uid: Option<String>,
+    /// The group of whoever asks, by number or name [default: that of the user].
+    #[arg(long, value_name = "GROUP")]
+    pub gid: Option<String>,
+    /// A supplementary group of whoever asks [default: those of the user]. May be repeated.
+    #[arg(long, value_name = "GROUP")]
+    pub group: Vec<String>,
+    /// What the client calls itself.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub client: String,
+    /// The path that the client has connected to.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<String>,
+    /// The address that TARGET's name has; without it only the rules on names are asked.
+    #[arg(long, value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// Print one line of JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -128,6 +245,12 @@ pub enum LuaVersion {
 /// The longest time that can be given; nobody means more.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+fn parse_verb(text: &str) -> Result<Verb, String> {
+    let names: Vec<&str> = Verb::ALL.iter().map(|verb| verb.name()).collect();
+    let found = Verb::ALL.iter().find(|verb| verb.name() == text);
+    found.copied().ok_or_else(|| format!("a verb is one of {}", names.join(", ")))
+}
+
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
@@ -159,8 +282,8 @@ mod tests {
     #[test]
     fn a_wrong_rule_is_wrong_usage() {
         let error =
-            Cli::try_parse_from(["luasocketd", "run", "--allow", "example.com", "a.lua"]).unwrap_err();
+            Cli::try_parse_from(["luasocketd", "run", "--allow", "example.com:x", "a.lua"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("has no port"), "{error}");
+        assert!(error.to_string().contains("`x` is no port"), "{error}");
     }
 }

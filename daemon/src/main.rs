@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod jail;
 mod log;
 
 use std::process::ExitCode;
@@ -15,9 +16,13 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(options) => commands::run(options),
+        Command::Exec(options) => commands::exec(options),
         Command::Serve(options) => commands::serve(options),
+        Command::Check(options) => commands::check(options),
         Command::Path(options) => commands::path(options),
         Command::Script(options) => commands::script(options),
+        Command::Become(options) => commands::become_command(options),
+        Command::Keeper(options) => commands::keeper(options),
         Command::Generate(options) => commands::generate(options),
     }
 }

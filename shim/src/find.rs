@@ -189,8 +189,9 @@ mod tests {
 
     #[test]
     fn an_inherited_descriptor_must_be_a_pipe() {
+        let not_open = "is not open (a pipe serves one Lua state, whose children do not inherit it)";
         for (value, reason) in
-            [("x", "is no descriptor number"), ("-1", "is no descriptor number"), ("1000000", "is not open")]
+            [("x", "is no descriptor number"), ("-1", "is no descriptor number"), ("1000000", not_open)]
         {
             let error = inherited(&value.into()).unwrap_err();
             assert_eq!(error, NoPipe::Inherited { value: value.into(), reason: reason.into() });

@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn the_rows_of_a_script_are_found() {
-        let script = "show.differs(\"one\", x)\nshow.differs_call(\"two\", \"label\")\nshow.values(\"three\")";
+        let script =
+            "show.differs(\"one\", x)\nshow.differs_call(\"two\", \"label\")\nshow.values(\"three\")";
         assert_eq!(rows_used(script), ["one", "two"].map(str::to_owned).into());
     }
 }

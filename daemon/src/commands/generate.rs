@@ -12,8 +12,12 @@ use clap_mangen::Man;
 
 use super::failed;
 use crate::cli::{Cli, GenerateOptions};
+use crate::jail::refusals;
 
 const PROGRAM: &str = "luasocketd";
+
+/// The commands that start something in a jail.
+const JAILED: [&str; 2] = ["run", "exec"];
 
 /// Where each shell looks, below a `share` directory.
 const COMPLETIONS: [(Shell, &str); 3] = [
@@ -52,7 +56,21 @@ fn write_all(share: &Path) -> io::Result<()> {
         man.render_options_section(page)?;
         page.write_all(SECTIONS.as_bytes())
     })?;
-    command.get_subcommands().try_for_each(|command| write_page(share, command, |man, page| man.render(page)))
+    command.get_subcommands().try_for_each(|command| {
+        write_page(share, command, |man, page| {
+            man.render(page)?;
+            if JAILED.contains(&command.get_name()) { write_refusals(page) } else { Ok(()) }
+        })
+    })
+}
+
+/// Says on the page of a jailed command what the jail refuses.
+fn write_refusals(page: &mut dyn Write) -> io::Result<()> {
+    writeln!(page, ".SH \"REFUSED SYSTEM CALLS\"")?;
+    for (reason, calls) in refusals() {
+        writeln!(page, ".TP\n{}\nWhat {reason}.", calls.join(", "))?;
+    }
+    Ok(())
 }
 
 fn write_page(
@@ -95,6 +113,6 @@ mod tests {
     #[test]
     fn only_what_is_meant_for_users_is_shown() {
         let names: Vec<String> = public().get_subcommands().map(|it| it.get_name().to_owned()).collect();
-        assert_eq!(names, ["run", "serve", "path"]);
+        assert_eq!(names, ["run", "exec", "serve", "check", "path"]);
     }
 }

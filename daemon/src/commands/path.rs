@@ -1,56 +1,25 @@
 //! `luasocketd path`: the lines to export so that a stock interpreter finds the module.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use super::failed;
+use super::{failed, modules};
 use crate::cli::{LuaVersion, PathOptions};
-
-/// Overrides where the modules are.
-const VARIABLE: &str = "LUASOCKETD_MODULES";
-
-/// Where the modules are, seen from the directory of the program: as installed, and as built.
-const PLACES: [&str; 2] = ["../lib/luasocketd/lua", "../lua"];
-
-impl LuaVersion {
-    /// The directory of its modules. One build serves 5.1 and LuaJIT.
-    fn directory(self) -> &'static str {
-        match self {
-            LuaVersion::Lua51 | LuaVersion::Jit => "5.1",
-            LuaVersion::Lua52 => "5.2",
-            LuaVersion::Lua53 => "5.3",
-            LuaVersion::Lua54 => "5.4",
-            LuaVersion::Lua55 => "5.5",
-        }
-    }
-
-    /// What the names of its variables end in; a versioned one beats the plain one, so it is the one
-    /// to set.
-    fn suffix(self) -> &'static str {
-        match self {
-            LuaVersion::Lua51 | LuaVersion::Jit => "",
-            LuaVersion::Lua52 => "_5_2",
-            LuaVersion::Lua53 => "_5_3",
-            LuaVersion::Lua54 => "_5_4",
-            LuaVersion::Lua55 => "_5_5",
-        }
-    }
-}
 
 /// Prints the lines.
 pub fn path(options: PathOptions) -> ExitCode {
-    match find_modules(options.lua) {
+    match modules::find(options.lua) {
         Ok(directory) => {
-            for (variable, ending) in [("LUA_PATH", "lua"), ("LUA_CPATH", "so")] {
+            for (variable, ending) in modules::PATHS {
                 println!("{}", export_line(variable, ending, &directory, options.lua));
             }
             ExitCode::SUCCESS
         }
         Err(tried) => failed(format!(
-            "no modules for Lua {} in {}; build them with `cargo xtask modules`, or set {VARIABLE} to where they are",
+            "no modules for Lua {} in {}; {}",
             options.lua.directory(),
-            tried.join(" or ")
+            tried.join(" or "),
+            modules::HELP
         )),
     }
 }
@@ -68,28 +37,6 @@ fn export_line(variable: &str, ending: &str, directory: &Path, lua: LuaVersion) 
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// The directory that holds the modules, or those that do not.
-fn find_modules(lua: LuaVersion) -> Result<PathBuf, Vec<String>> {
-    let mut tried = Vec::new();
-    for base in module_bases() {
-        let directory = base.join(lua.directory());
-        if directory.join("luasocketd.so").exists() {
-            return Ok(directory.canonicalize().unwrap_or(directory));
-        }
-        tried.push(directory.display().to_string());
-    }
-    Err(tried)
-}
-
-fn module_bases() -> Vec<PathBuf> {
-    if let Some(base) = env::var_os(VARIABLE).filter(|base| !base.is_empty()) {
-        return vec![base.into()];
-    }
-    let program = env::current_exe().unwrap_or_default();
-    let directory = program.parent().unwrap_or(Path::new("."));
-    PLACES.iter().map(|place| directory.join(place)).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use luasocketd_protocol::{
 use serde::{Serialize, Serializer};
 
 use super::place::Place;
+use super::policy::{Judgement, Policy};
 use super::slots::{ClientId, LookupId};
 
 /// The two addresses of a connection.
@@ -154,6 +155,11 @@ pub enum Input<'a> {
         /// Which request.
         request: u32,
     },
+    /// The operator has a new policy.
+    NewPolicy {
+        /// What judges from here on.
+        policy: Policy,
+    },
     /// Time has passed: do what is due.
     Tick,
     /// The daemon shall end when its clients have, or after `timeout`.
@@ -215,6 +221,13 @@ pub enum Action {
         client: ClientId,
         /// For the operator's log; empty for an ordinary end.
         reason: String,
+    },
+    /// The policy was asked: tell the operator.
+    Judged {
+        /// Whose sake it was for.
+        client: ClientId,
+        /// What was asked, and the answer.
+        judgement: Box<Judgement>,
     },
     /// Look a name up.
     Lookup(Lookup),

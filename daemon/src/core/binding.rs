@@ -11,8 +11,8 @@ use super::client::Subject;
 use super::connecting::literal;
 use super::machine::{Core, shutting_down};
 use super::place::{Place, check_path};
-use super::policy::{Verb, Verdict};
-use super::requests::{check_name, denied, errno};
+use super::policy::Verb;
+use super::requests::{check_name, errno};
 use super::slots::ClientId;
 use super::socket::{BindPlan, Plan, State};
 
@@ -43,15 +43,16 @@ impl Core {
             reuse_address: bind.reuse_address,
             own,
         };
-        let places = self.places_to_bind(bind.host, bind.port, family)?;
+        let places = self.places_to_bind(client, bind.host, bind.port, family)?;
+        let timeout_ms = self.bounded(client, bind.timeout_ms);
         let socket = match bind.socket {
             Some(socket) => {
-                self.begin_call(client, request, Subject::Socket(socket), bind.timeout_ms, now)?;
+                self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)?;
                 socket
             }
             None => {
                 let socket = self.new_socket(client, kind, State::Idle { family, bound: None })?;
-                self.begin_socket_call(client, request, socket, bind.timeout_ms, now)?;
+                self.begin_socket_call(client, request, socket, timeout_ms, now)?;
                 socket
             }
         };
@@ -68,7 +69,8 @@ impl Core {
     /// Where a socket has to be bound, if that is known without the resolver; what the resolver is asked for
     /// has been judged then.
     pub(crate) fn places_to_bind(
-        &self,
+        &mut self,
+        client: ClientId,
         host: &str,
         port: &str,
         family: Family,
@@ -82,7 +84,7 @@ impl Core {
         }
         let addresses = bind_addresses(host, port, family);
         if addresses.is_none() {
-            self.judge_name(Verb::Listen, host)?;
+            self.judge_lookup(client, Some(Verb::Listen), host)?;
         }
         Ok(addresses.map(|addresses| addresses.into_iter().map(Place::Net).collect()))
     }
@@ -92,18 +94,26 @@ impl Core {
     /// # Errors
     /// When none is left.
     pub(crate) fn allowed_to_bind(
-        &self,
+        &mut self,
+        client: ClientId,
         host: &str,
-        mut places: VecDeque<Place>,
+        places: VecDeque<Place>,
     ) -> Result<VecDeque<Place>, Failure> {
-        places.retain(|place| match place {
-            Place::Net(address) => self.config.policy.decide_listen(host, *address) == Verdict::Allow,
-            Place::Path(path) => self.judge_path(Verb::Listen, path).is_ok(),
-        });
-        if places.is_empty() {
-            return Err(denied(format!("no rule allows listening on {}", host.escape_default())));
+        let (mut allowed, mut refusal) = (VecDeque::new(), None);
+        for place in places {
+            match self.judge_place(client, Verb::Listen, host, &place) {
+                Ok(()) => allowed.push_back(place),
+                Err(failure) => {
+                    refusal.get_or_insert(failure);
+                }
+            }
         }
-        Ok(places)
+        match refusal {
+            Some(failure) if allowed.is_empty() => Err(failure),
+            // The resolver's answer had an address, or this is not reached.
+            None if allowed.is_empty() => Err(Failure::os(errno::EINVAL)),
+            _ => Ok(allowed),
+        }
     }
 
     /// The family of a socket that is not bound yet.
@@ -124,7 +134,8 @@ impl Core {
         bind: BindPlan,
         places: VecDeque<Place>,
     ) {
-        let (places, refusal) = match self.allowed_to_bind(&bind.host, places) {
+        let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
+        let (places, refusal) = match self.allowed_to_bind(client, &bind.host, places) {
             Ok(places) => (places, None),
             Err(refusal) => (VecDeque::new(), Some(refusal)),
         };
@@ -138,8 +149,8 @@ impl Core {
 
     /// Has the system bind to the first of the places that are left.
     fn bind_next(&mut self, socket: SocketId) {
-        let follow = self.config.policy.allows_every_path();
         let Some(entry) = self.sockets.get(socket) else { return };
+        let follow = self.follows_links(entry.client);
         let State::Binding { bind, places, .. } = &entry.state else { return };
         let Some(place) = places.front().cloned() else { return };
         let (kind, dual, reuse_address) = (entry.kind, bind.dual, bind.reuse_address);

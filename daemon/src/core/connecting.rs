@@ -13,10 +13,10 @@ use super::flow::Flow;
 use super::lookups::no_address;
 use super::machine::{Core, shutting_down};
 use super::place::{Place, check_path};
-use super::policy::{Verb, Verdict};
-use super::requests::{bad_argument, check_name, denied, errno};
+use super::policy::Verb;
+use super::requests::{bad_argument, check_name, errno};
 use super::slots::ClientId;
-use super::socket::{ConnectPlan, Plan, State};
+use super::socket::{Admitted, ConnectPlan, Plan, State};
 use super::timers::Timer;
 
 /// How long to wait before the listener of a path is tried again whose backlog was full: the system gives no
@@ -42,25 +42,26 @@ impl Core {
         let host = if is_path { connect.host } else { peer_host(connect.host, family) };
         if is_path {
             check_path(host)?;
-            self.judge_path(Verb::Connect, host)?;
+            self.judge_path(client, Verb::Connect, host)?;
         } else {
-            self.judge_name(Verb::Connect, host)?;
+            self.judge_lookup(client, Some(Verb::Connect), host)?;
         }
+        let timeout_ms = self.bounded(client, connect.timeout_ms);
         let plan = ConnectPlan { host: host.to_owned(), window: connect.window, own };
         let socket = match connect.socket {
             Some(socket) => {
-                self.begin_call(client, request, Subject::Socket(socket), connect.timeout_ms, now)?;
+                self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)?;
                 socket
             }
             None => {
                 let kind = if is_path { Kind::UnixStream } else { Kind::Tcp };
                 let socket = self.new_socket(client, kind, State::Idle { family, bound: None })?;
-                self.begin_socket_call(client, request, socket, connect.timeout_ms, now)?;
+                self.begin_socket_call(client, request, socket, timeout_ms, now)?;
                 socket
             }
         };
         match literal(host, connect.port, family) {
-            _ if is_path => self.dial_path(socket, request, plan),
+            _ if is_path => self.dial_path(client, socket, request, plan, now),
             Some(address) => self.dial(socket, request, plan, &[address], now),
             None => {
                 self.resolve_for(socket, request, host, connect.port, family, Plan::Connect(plan));
@@ -86,11 +87,24 @@ impl Core {
     }
 
     /// Starts to connect to a path that was judged.
-    fn dial_path(&mut self, socket: SocketId, request: u32, connect: ConnectPlan) {
-        let (path, follow) = (connect.host.clone(), self.config.policy.allows_every_path());
+    fn dial_path(
+        &mut self,
+        client: ClientId,
+        socket: SocketId,
+        request: u32,
+        connect: ConnectPlan,
+        now: Instant,
+    ) {
+        let (path, follow) = (connect.host.clone(), self.follows_links(client));
+        let counted = self.count_connect(client, now);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let places = vec![Place::Path(path.clone())];
+        entry.admitted = Some(Admitted { verb: Verb::Connect, host: path.clone(), places });
         entry.state = State::DialingPath { request, connect, follow, next_attempt: None };
-        self.act(Action::DialPath { socket, path, follow });
+        match counted {
+            Ok(()) => self.act(Action::DialPath { socket, path, follow }),
+            Err(refusal) => self.fail_socket_call(socket, refusal),
+        }
     }
 
     fn on_path_dialed(&mut self, socket: SocketId, result: Result<Names, i32>, now: Instant) {
@@ -150,7 +164,7 @@ impl Core {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         match &entry.state {
             State::Resolving { lookup, .. } if *lookup == answered => {}
-            State::Datagrams(_) => return self.on_datagrams_resolved(socket, answered, result),
+            State::Datagrams(_) => return self.on_datagrams_resolved(socket, answered, result, now),
             _ => return,
         }
         let addresses = match result {
@@ -181,18 +195,19 @@ impl Core {
         addresses: &[SocketAddr],
         now: Instant,
     ) {
-        let policy = &self.config.policy;
-        let allows =
-            |address: &&SocketAddr| policy.decide_connect(&connect.host, **address) == Verdict::Allow;
-        let allowed: Vec<SocketAddr> = addresses.iter().filter(allows).copied().collect();
-        let refusal = format!("no rule allows connecting to {}", connect.host.escape_default());
+        let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
+        let judged = self
+            .judge_addresses(client, Verb::Connect, &connect.host, addresses)
+            .and_then(|allowed| self.count_connect(client, now).map(|()| allowed));
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let dial = Dial::new(&allowed, connect.own.is_none());
+        let places = judged.iter().flatten().copied().map(Place::Net).collect();
+        entry.admitted = Some(Admitted { verb: Verb::Connect, host: connect.host.clone(), places });
+        let dial = Dial::new(judged.as_deref().unwrap_or_default(), connect.own.is_none());
         entry.state = State::Dialing { request, connect, dial, next_attempt: None };
-        if allowed.is_empty() {
-            return self.fail_socket_call(socket, denied(refusal));
+        match judged {
+            Ok(_) => self.start_attempt(socket, false, now),
+            Err(refusal) => self.fail_socket_call(socket, refusal),
         }
-        self.start_attempt(socket, false, now);
     }
 
     /// Starts the next attempt of a connect, if it is its turn.
@@ -262,12 +277,16 @@ impl Core {
             return;
         };
         let (request, window) = (*request, connect.window);
+        let address = dial.address(winner);
         let losers: Vec<usize> = dial.running().iter().copied().filter(|&other| other != winner).collect();
         for attempt in losers {
             // Attempts on a socket of one's own come one at a time.
             self.act(Action::HangUp { socket, attempt, own: false });
         }
         self.cancel_dial_timer(socket);
+        if let Some(admitted) = self.sockets.get_mut(socket).and_then(|socket| socket.admitted.as_mut()) {
+            admitted.places = address.into_iter().map(Place::Net).collect();
+        }
         self.establish(client, request, socket, window, names);
     }
 

@@ -20,11 +20,12 @@ use super::client::Subject;
 use super::connecting::{check_window, literal, peer_host};
 use super::lookups::no_address;
 use super::machine::{Core, shutting_down};
+use super::meter::{Allowance, Way, spent_text};
 use super::place::{Place, check_path};
-use super::policy::{Verb, Verdict};
-use super::requests::{bad_argument, check_name, denied, errno};
+use super::policy::Verb;
+use super::requests::{bad_argument, check_name, errno};
 use super::slots::{ClientId, LookupId};
-use super::socket::State;
+use super::socket::{Admitted, State};
 use super::timers::Timer;
 
 /// How long to wait before a datagram is tried again that had no room. A local datagram waits for room in its
@@ -40,6 +41,8 @@ pub(crate) struct Datagrams {
     /// Where the policy lets it take datagrams from anybody.
     bound: Option<Place>,
     peer: Option<Place>,
+    /// Where the last datagram was let go.
+    last: Option<Place>,
     /// Credit for pushing datagrams to the client.
     push: SendWindow,
     /// A bind or a change of the peer that is under way.
@@ -93,6 +96,7 @@ impl Datagrams {
             family,
             bound: None,
             peer: None,
+            last: None,
             push: SendWindow::new(window),
             change: None,
             sends: VecDeque::new(),
@@ -149,10 +153,11 @@ impl Core {
         {
             return Err(Failure::os(errno::EINVAL));
         }
-        let places = self.places_to_bind(bind.host, bind.port, family)?;
-        let places = places.map(|places| self.allowed_to_bind(bind.host, places)).transpose()?;
+        let places = self.places_to_bind(client, bind.host, bind.port, family)?;
+        let places = places.map(|places| self.allowed_to_bind(client, bind.host, places)).transpose()?;
+        let timeout_ms = self.bounded(client, bind.timeout_ms);
         let (socket, fresh) =
-            self.begin_change(client, request, bind.socket, kind, family, bind.window, bind.timeout_ms, now)?;
+            self.begin_change(client, request, bind.socket, kind, family, bind.window, timeout_ms, now)?;
         let reuse_address = bind.reuse_address;
         match places {
             Some(places) => {
@@ -190,12 +195,14 @@ impl Core {
         let kind = set.socket.map_or(Ok(Kind::Udp), |socket| Ok(self.own(client, socket)?.kind))?;
         let family = self.family_for_change(client, set.socket, kind, set.family)?;
         let host = if kind.is_local() { set.host } else { peer_host(set.host, family) };
-        let place = self.judge_destination(host, set.port, family)?;
+        let place = self.judge_destination(client, host, set.port, family, None)?;
         if place.is_none() {
-            self.judge_name(Verb::Datagram, host)?;
+            self.judge_lookup(client, Some(Verb::Datagram), host)?;
         }
+        self.count_connect(client, now)?;
+        let timeout_ms = self.bounded(client, set.timeout_ms);
         let (socket, fresh) =
-            self.begin_change(client, request, set.socket, kind, family, set.window, set.timeout_ms, now)?;
+            self.begin_change(client, request, set.socket, kind, family, set.window, timeout_ms, now)?;
         match place {
             Some(place) => {
                 self.set_step(socket, request, fresh, Step::Joining { places: [place].into() });
@@ -245,6 +252,7 @@ impl Core {
     ) -> Result<Option<Reply>, Failure> {
         let datagrams = self.datagrams(client, send.socket)?;
         let (kind, family, has_peer) = (datagrams.kind, datagrams.family, datagrams.peer.is_some());
+        let last = datagrams.last.clone();
         if send.bytes.len() > kind.datagram_max() {
             return Err(Failure::os(errno::EMSGSIZE));
         }
@@ -253,7 +261,7 @@ impl Core {
             None => return Err(Failure::os(errno::EDESTADDRREQ)),
             Some(host) => {
                 check_name(host, send.port)?;
-                self.judge_destination(host, send.port, family)?
+                self.judge_destination(client, host, send.port, family, last)?
             }
         };
         let charge = self.charge_bytes(client, send.bytes.len())?;
@@ -275,7 +283,7 @@ impl Core {
                 let plan = Plan::Send { host: host.to_owned(), sending };
                 self.resolve_for_datagrams(client, send.socket, request, false, question, plan);
             }
-            _ => self.queue_datagram(send.socket, sending),
+            _ => self.queue_datagram(send.socket, sending, now),
         }
         Ok(None)
     }
@@ -283,16 +291,15 @@ impl Core {
     /// Whether a datagram that came from somewhere is for the client to see: it may listen here, or it has
     /// been let to send there.
     pub fn admit_datagram(&self, socket: SocketId, from: &Place) -> bool {
-        let Some(State::Datagrams(datagrams)) = self.sockets.get(socket).map(|socket| &socket.state) else {
-            return false;
-        };
+        let Some(entry) = self.sockets.get(socket) else { return false };
+        let State::Datagrams(datagrams) = &entry.state else { return false };
         if datagrams.bound.is_some() || datagrams.peer.is_some() {
             return true;
         }
         match from {
             Place::Net(address) => {
                 let host = address.ip().to_string();
-                self.config.policy.decide_datagram(&host, *address) == Verdict::Allow
+                self.verdict(entry.client, Verb::Datagram, &host, from).lets_through()
             }
             // Nobody can name a local socket without a name.
             Place::Path(_) => true,
@@ -304,8 +311,10 @@ impl Core {
         socket: SocketId,
         answered: LookupId,
         result: Result<Vec<SocketAddr>, Failure>,
+        now: Instant,
     ) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
         let State::Datagrams(datagrams) = &mut entry.state else { return };
         if datagrams.lookup() != Some(answered) {
             return;
@@ -315,7 +324,7 @@ impl Core {
         };
         let next = match result {
             Ok(addresses) if addresses.is_empty() => Err(no_address()),
-            Ok(addresses) => self.follow_plan(plan, addresses),
+            Ok(addresses) => self.follow_plan(client, plan, &addresses),
             Err(failure) => Err(failure),
         };
         match next {
@@ -323,30 +332,31 @@ impl Core {
                 self.set_step(socket, request, fresh, step);
                 self.take_step(socket);
             }
-            Ok(Next::Send(sending)) => self.queue_datagram(socket, sending),
+            Ok(Next::Send(sending)) => self.queue_datagram(socket, sending, now),
             Err(failure) => self.fail_datagram_call(socket, request, fresh, failure),
         }
     }
 
     /// What comes after a lookup.
-    fn follow_plan(&self, plan: Plan, addresses: Vec<SocketAddr>) -> Result<Next, Failure> {
-        let allows = |host: &str, address: &SocketAddr| {
-            self.config.policy.decide_datagram(host, *address) == Verdict::Allow
-        };
+    fn follow_plan(
+        &mut self,
+        client: ClientId,
+        plan: Plan,
+        addresses: &[SocketAddr],
+    ) -> Result<Next, Failure> {
         match plan {
             Plan::Bind { host, reuse_address } => {
-                let places = addresses.into_iter().map(Place::Net).collect();
-                let places = self.allowed_to_bind(&host, places)?;
+                let places = addresses.iter().copied().map(Place::Net).collect();
+                let places = self.allowed_to_bind(client, &host, places)?;
                 Ok(Next::Step(Step::Binding { reuse_address, places }))
             }
             Plan::Peer { host } => {
-                let places: VecDeque<Place> =
-                    addresses.into_iter().filter(|address| allows(&host, address)).map(Place::Net).collect();
-                if places.is_empty() { Err(no_rule(&host)) } else { Ok(Next::Step(Step::Joining { places })) }
+                let allowed = self.judge_addresses(client, Verb::Datagram, &host, addresses)?;
+                Ok(Next::Step(Step::Joining { places: allowed.into_iter().map(Place::Net).collect() }))
             }
             Plan::Send { host, mut sending } => {
-                let address = addresses.into_iter().find(|address| allows(&host, address));
-                sending.to = Some(Place::Net(address.ok_or_else(|| no_rule(&host))?));
+                let allowed = self.judge_addresses(client, Verb::Datagram, &host, addresses)?;
+                sending.to = allowed.first().copied().map(Place::Net);
                 Ok(Next::Send(sending))
             }
         }
@@ -366,6 +376,8 @@ impl Core {
                 datagrams.family = local.family();
                 datagrams.bound = Some(local.clone());
                 datagrams.change = None;
+                let places = vec![local.clone()];
+                entry.admitted = Some(Admitted { verb: Verb::Listen, host: local.to_string(), places });
                 self.reply(client, request, Reply::Bound(Bound { socket, local: local.into() }));
                 self.start_datagrams(client, socket, fresh);
             }
@@ -389,6 +401,11 @@ impl Core {
                 datagrams.family = peer.family();
                 datagrams.peer = Some(peer.clone());
                 datagrams.change = None;
+                // Who may listen here may do more than who may only send there.
+                if datagrams.bound.is_none() {
+                    let places = vec![peer.clone()];
+                    entry.admitted = Some(Admitted { verb: Verb::Datagram, host: peer.to_string(), places });
+                }
                 let peer = Peer { socket, local: local.into(), peer: peer.into() };
                 self.reply(client, request, Reply::Peer(peer));
                 self.start_datagrams(client, socket, fresh);
@@ -422,20 +439,34 @@ impl Core {
         }
         datagrams.sends.pop_front();
         match result {
-            Ok(sent) => self.reply(client, request, Reply::Sent(sent)),
+            Ok(sent) => {
+                self.count_bytes(socket, Way::ToNetwork, sent, now);
+                self.reply(client, request, Reply::Sent(sent));
+            }
             Err(errno::EAGAIN) => self.fail(client, request, no_room()),
             Err(errno) => self.fail(client, request, Failure::os(errno)),
         }
-        self.send_next(socket);
+        self.send_next(socket, now);
     }
 
-    pub(crate) fn on_resend(&mut self, socket: SocketId) {
+    pub(crate) fn on_resend(&mut self, socket: SocketId, now: Instant) {
         if let Some(State::Datagrams(datagrams)) =
             self.sockets.get_mut(socket).map(|socket| &mut socket.state)
         {
             datagrams.resend = None;
         }
-        self.send_next(socket);
+        self.send_next(socket, now);
+    }
+
+    /// Takes from a datagram socket what a new policy forbids: it hears nobody and has no peer any more.
+    pub(crate) fn isolate_datagrams(&mut self, socket: SocketId, failure: Failure) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
+        entry.admitted = None;
+        if let State::Datagrams(datagrams) = &mut entry.state {
+            (datagrams.bound, datagrams.peer, datagrams.last) = (None, None, None);
+            self.notify(client, DaemonNote::Error(SocketError { socket, failure }));
+        }
     }
 
     pub(crate) fn on_socket_error(&mut self, socket: SocketId, errno: i32) {
@@ -448,7 +479,13 @@ impl Core {
     }
 
     /// Ends one of the requests that wait for a datagram socket.
-    pub(crate) fn abandon_datagram_call(&mut self, socket: SocketId, request: u32, failure: Failure) {
+    pub(crate) fn abandon_datagram_call(
+        &mut self,
+        socket: SocketId,
+        request: u32,
+        failure: Failure,
+        now: Instant,
+    ) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
         let State::Datagrams(datagrams) = &mut entry.state else { return };
@@ -463,7 +500,7 @@ impl Core {
         self.fail(client, request, failure);
         if was_first {
             self.cancel_resend(socket);
-            self.send_next(socket);
+            self.send_next(socket, now);
         }
     }
 
@@ -509,17 +546,26 @@ impl Core {
     }
 
     /// Where a datagram may go, if that is known without the resolver; nothing for a name.
-    fn judge_destination(&self, host: &str, port: &str, family: Family) -> Result<Option<Place>, Failure> {
-        if family == Family::Unix {
-            check_path(host)?;
-            self.judge_path(Verb::Connect, host)?;
-            return Ok(Some(Place::Path(host.to_owned())));
-        }
-        let Some(address) = literal(host, port, family) else { return Ok(None) };
-        match self.config.policy.decide_datagram(host, address) {
-            Verdict::Allow => Ok(Some(Place::Net(address))),
-            Verdict::Deny => Err(no_rule(host)),
-        }
+    fn judge_destination(
+        &mut self,
+        client: ClientId,
+        host: &str,
+        port: &str,
+        family: Family,
+        last: Option<Place>,
+    ) -> Result<Option<Place>, Failure> {
+        let place = match family {
+            Family::Unix => {
+                check_path(host)?;
+                Place::Path(host.to_owned())
+            }
+            _ => match literal(host, port, family) {
+                Some(address) => Place::Net(address),
+                None => return Ok(None),
+            },
+        };
+        self.judge_datagram(client, host, &place, last.as_ref() == Some(&place))?;
+        Ok(Some(place))
     }
 
     /// Keeps the request for a change of a socket, which is made where there is none; says whether it was.
@@ -578,10 +624,9 @@ impl Core {
 
     /// Has the system try the first of the places that are left.
     fn take_step(&mut self, socket: SocketId) {
-        let follow = self.config.policy.allows_every_path();
         let Some(entry) = self.sockets.get(socket) else { return };
         let State::Datagrams(datagrams) = &entry.state else { return };
-        let kind = entry.kind;
+        let (kind, follow) = (entry.kind, self.follows_links(entry.client));
         let action = match datagrams.change.as_ref().map(|change| &change.step) {
             Some(Step::Binding { reuse_address, places }) => places.front().map(|place| Action::Bind {
                 socket,
@@ -631,7 +676,7 @@ impl Core {
         self.fail(client, request, failure);
     }
 
-    fn queue_datagram(&mut self, socket: SocketId, sending: Sending) {
+    fn queue_datagram(&mut self, socket: SocketId, sending: Sending, now: Instant) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
         let State::Datagrams(datagrams) = &mut entry.state else { return };
@@ -639,23 +684,40 @@ impl Core {
         if !is_first && sending.at_once {
             return self.fail(client, sending.request, no_room());
         }
+        datagrams.last = sending.to.clone().or(datagrams.last.take());
         datagrams.sends.push_back(sending);
         if is_first {
-            self.send_next(socket);
+            self.send_next(socket, now);
         }
     }
 
-    /// Has the system send the first datagram that waits.
-    fn send_next(&mut self, socket: SocketId) {
-        let follow = self.config.policy.allows_every_path();
+    /// Has the system send the first datagram that waits, if its client has not gone too fast.
+    fn send_next(&mut self, socket: SocketId, now: Instant) {
+        let Some(entry) = self.sockets.get(socket) else { return };
+        let (client, follow) = (entry.client, self.follows_links(entry.client));
+        let allowance = entry.meter.borrow().allowance(Way::ToNetwork, now);
         let Some(State::Datagrams(datagrams)) = self.sockets.get_mut(socket).map(|socket| &mut socket.state)
         else {
             return;
         };
         let Some(first) = datagrams.sends.front_mut() else { return };
-        let (request, to) = (first.request, first.to.clone());
-        let bytes = std::mem::take(&mut first.bytes);
-        self.act(Action::Send { socket, request, to, follow, bytes });
+        let request = first.request;
+        let refusal = match allowance {
+            Allowance::Bytes(_) => {
+                let (to, bytes) = (first.to.clone(), std::mem::take(&mut first.bytes));
+                return self.act(Action::Send { socket, request, to, follow, bytes });
+            }
+            Allowance::Later(at) if !first.at_once => {
+                datagrams.resend = Some(at);
+                return self.timers.set(at, Timer::Resend(socket));
+            }
+            Allowance::Later(_) => no_room(),
+            Allowance::Spent(all) => Failure::new(Code::Limit, spent_text(all)),
+        };
+        datagrams.sends.pop_front();
+        self.fail(client, request, refusal);
+        // Each call here takes one of those that wait.
+        self.send_next(socket, now);
     }
 
     fn cancel_resend(&mut self, socket: SocketId) {
@@ -682,10 +744,6 @@ enum Next {
 
 fn question(host: String, port: &str, family: Family) -> Question {
     Question::Addresses { host, port: Some(port.to_owned()), family, kind: Kind::Udp, numeric: false }
-}
-
-fn no_rule(host: &str) -> Failure {
-    denied(format!("no rule allows sending to {}", host.escape_default()))
 }
 
 fn no_room() -> Failure {

@@ -58,7 +58,9 @@ impl Core {
             return;
         }
         self.cancel_socket_calls(id);
-        let until = now + self.config.timeouts.linger;
+        let profile = self.clients.get(client).and_then(|client| client.profile.as_ref());
+        let linger = profile.and_then(|profile| profile.linger).unwrap_or(self.config.timeouts.linger);
+        let until = now + linger;
         let Some(entry) = self.sockets.get_mut(id) else { return };
         if !matches!(&entry.state, State::Connected(flow) if flow.held() > 0 && !flow.failed) {
             return self.forget_socket(id);
@@ -162,6 +164,9 @@ impl Core {
         self.hang_up(id);
         self.drop_lookup(id);
         let Some(socket) = self.sockets.remove(id) else { return };
+        if let Some(at) = socket.resumes {
+            self.timers.cancel(at, Timer::Pace(id));
+        }
         if let State::Closing { until, .. } = socket.state {
             self.timers.cancel(until, Timer::Linger(id));
         }

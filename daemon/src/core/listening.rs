@@ -10,10 +10,10 @@ use super::client::Subject;
 use super::connecting::check_window;
 use super::machine::Core;
 use super::place::Place;
-use super::policy::{Verb, Verdict};
-use super::requests::{denied, errno};
+use super::policy::Verb;
+use super::requests::errno;
 use super::slots::ClientId;
-use super::socket::{AcceptPlan, State};
+use super::socket::{AcceptPlan, Admitted, State};
 
 impl Core {
     pub(crate) fn on_listen(
@@ -35,24 +35,19 @@ impl Core {
             State::Datagrams(_) => return Err(Failure::os(errno::EOPNOTSUPP)),
             _ => return Err(Failure::os(errno::EINVAL)),
         };
-        match &bound {
-            Some((_, Place::Path(path))) => self.judge_path(Verb::Listen, path)?,
+        let (host, local) = match &bound {
+            Some((host, place)) => (host.clone(), place.clone()),
             // The kernel's answer to a local socket without a name.
             None if family == Family::Unix => return Err(Failure::os(errno::EINVAL)),
-            Some((host, Place::Net(local))) => self.judge_listen(host, *local)?,
-            None => self.judge_listen("*", unspecified(family))?,
-        }
+            None => ("*".to_owned(), Place::Net(unspecified(family))),
+        };
+        self.judge_place(client, Verb::Listen, &host, &local)?;
         self.begin_call(client, request, Subject::Socket(socket), None, now)?;
-        self.own(client, socket)?.state = State::Starting { request, family, bound };
+        let entry = self.own(client, socket)?;
+        entry.admitted = Some(Admitted { verb: Verb::Listen, host, places: vec![local] });
+        entry.state = State::Starting { request, family, bound };
         self.act(Action::Listen { socket, backlog });
         Ok(None)
-    }
-
-    fn judge_listen(&self, host: &str, local: SocketAddr) -> Result<(), Failure> {
-        match self.config.policy.decide_listen(host, local) {
-            Verdict::Allow => Ok(()),
-            Verdict::Deny => Err(denied(format!("no rule allows listening on {local}"))),
-        }
     }
 
     pub(crate) fn on_listening(&mut self, socket: SocketId, result: Result<(), i32>) {
@@ -123,6 +118,10 @@ impl Core {
         match result {
             Ok(Some(names)) => {
                 self.drop_accept(listener);
+                let admitted = self.sockets.get(listener).and_then(|entry| entry.admitted.clone());
+                if let Some(entry) = self.sockets.get_mut(socket) {
+                    entry.admitted = admitted;
+                }
                 self.establish(client, accept.request, socket, accept.window, names);
                 self.take_connection(listener);
             }
@@ -163,6 +162,23 @@ impl Core {
             let failure = Failure::new(luasocketd_protocol::Code::Timeout, "no connection waits");
             self.fail(client, request, failure);
         }
+    }
+
+    /// Ends a listening socket whose client may not listen there any more.
+    pub(crate) fn stop_listening(&mut self, listener: SocketId, failure: &Failure) {
+        let Some(entry) = self.sockets.get_mut(listener) else { return };
+        let client = entry.client;
+        let State::Listening { accepts, watched, .. } = &mut entry.state else { return };
+        let watched = *watched;
+        let requests: Vec<u32> = accepts.drain(..).map(|accept| accept.request).collect();
+        for request in requests {
+            self.fail(client, request, failure.clone());
+        }
+        if watched {
+            // Whoever waits for a connection there learns what has become of it by asking for one.
+            self.notify(client, DaemonNote::Acceptable(Acceptable { socket: listener }));
+        }
+        self.forget_socket(listener);
     }
 
     pub(crate) fn on_acceptable(&mut self, socket: SocketId) {

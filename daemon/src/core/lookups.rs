@@ -1,6 +1,5 @@
 //! Questions of clients to the resolver, and what the policy says to a name before it is asked.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use luasocketd_protocol::{
@@ -11,8 +10,7 @@ use super::action::{Answer, Question, Reply};
 use super::calls::Purpose;
 use super::client::Subject;
 use super::machine::Core;
-use super::policy::{Verb, Verdict};
-use super::requests::{check_name, denied, eai};
+use super::requests::{check_name, eai};
 use super::slots::{ClientId, LookupId};
 
 /// The most addresses or names of one host that a client is told, so that an answer fits a frame many
@@ -31,10 +29,7 @@ impl Core {
         now: Instant,
     ) -> Result<Option<Reply>, Failure> {
         check_name(resolve.host, "0")?;
-        // An address is no name: nobody is asked about it.
-        if resolve.host.parse::<IpAddr>().is_err() {
-            self.judge_any_use(resolve.host)?;
-        }
+        self.judge_lookup(client, None, resolve.host)?;
         let question = Question::Addresses {
             host: resolve.host.to_owned(),
             port: None,
@@ -57,7 +52,7 @@ impl Core {
             detail: HOST_NOT_FOUND,
             ..failure
         })?;
-        self.judge_any_use(entry.host)?;
+        self.judge_any_lookup(client, entry.host)?;
         self.begin_answer(client, request, Question::Host(entry.host.to_owned()), entry.timeout_ms, now)
     }
 
@@ -77,7 +72,7 @@ impl Core {
         });
         check_name(info.host.unwrap_or_default(), service.as_deref().unwrap_or_default())?;
         if let Some(host) = info.host {
-            self.judge_any_use(host)?;
+            self.judge_any_lookup(client, host)?;
         }
         let question = Question::Names { host: info.host.map(str::to_owned), service };
         self.begin_answer(client, request, question, info.timeout_ms, now)
@@ -92,32 +87,9 @@ impl Core {
         now: Instant,
     ) -> Result<Option<Reply>, Failure> {
         let lookup = self.begin_lookup(client, Purpose::Answer(client, request), question)?;
+        let timeout_ms = self.bounded(client, timeout_ms);
         self.begin_call(client, request, Subject::Lookup(lookup), timeout_ms, now)?;
         Ok(None)
-    }
-
-    /// Whether the policy lets this name be looked up for one purpose or another. Of an address, too, a name
-    /// server may be asked, for its name.
-    fn judge_any_use(&self, host: &str) -> Result<(), Failure> {
-        self.judge_name(Verb::Connect, host)
-            .or_else(|_| self.judge_name(Verb::Datagram, host))
-            .or_else(|_| self.judge_name(Verb::Listen, host))
-    }
-
-    /// Whether the policy lets this name be looked up.
-    pub(crate) fn judge_name(&self, verb: Verb, host: &str) -> Result<(), Failure> {
-        match self.config.policy.decide_resolve(verb, host) {
-            Verdict::Allow => Ok(()),
-            Verdict::Deny => Err(denied(format!("no rule allows {}", host.escape_default()))),
-        }
-    }
-
-    /// Whether the policy allows this path.
-    pub(crate) fn judge_path(&self, verb: Verb, path: &str) -> Result<(), Failure> {
-        match self.config.policy.decide_path(verb, path) {
-            Verdict::Allow => Ok(()),
-            Verdict::Deny => Err(denied(format!("no rule allows unix:{}", path.escape_default()))),
-        }
     }
 
     pub(crate) fn on_resolved(&mut self, lookup: LookupId, result: Result<Answer, Failure>, now: Instant) {

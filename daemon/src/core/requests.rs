@@ -1,6 +1,7 @@
 //! What clients say: each message is checked for who sent it and in which state, and handed on.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Instant;
 
 use luasocketd_protocol::{
@@ -15,7 +16,7 @@ use super::client::{Phase, Subject};
 use super::connecting::check_window;
 use super::datagram::Datagrams;
 use super::machine::{Core, shutting_down};
-use super::policy::Verdict;
+use super::policy::Verb;
 use super::slots::ClientId;
 use super::socket::{Socket, State};
 use super::timers::Timer;
@@ -49,7 +50,7 @@ impl Core {
         let done = match (&entry.phase, call) {
             (&Phase::Greeting(deadline), Call::Hello(hello)) => {
                 self.timers.cancel(deadline, Timer::Hello(client));
-                self.on_hello(client, request, hello)
+                self.on_hello(client, request, hello, now)
             }
             (Phase::Refused, _) => return,
             (Phase::Welcome { .. }, Call::Hello(_)) => return self.disconnect(client, "hello said twice"),
@@ -131,7 +132,7 @@ impl Core {
                     socket.timeout = Some(timeout);
                 }
             }
-            ClientNote::Cancel(cancel) => self.on_cancel(client, cancel.request),
+            ClientNote::Cancel(cancel) => self.on_cancel(client, cancel.request, now),
         }
     }
 
@@ -140,14 +141,23 @@ impl Core {
         client: ClientId,
         request: u32,
         hello: Hello<'_>,
+        now: Instant,
     ) -> Result<Option<Reply>, Failure> {
         if self.draining.is_some() {
             self.fail(client, request, shutting_down());
             self.disconnect(client, "");
             return Ok(None);
         }
+        let phase = Phase::welcome(&hello);
+        if let Phase::Welcome { name, .. } = &phase
+            && let Err(refusal) = self.admit(client, name, now)
+        {
+            self.fail(client, request, refusal.clone());
+            self.disconnect(client, refusal.message);
+            return Ok(None);
+        }
         if let Some(entry) = self.clients.get_mut(client) {
-            entry.phase = Phase::welcome(&hello);
+            entry.phase = phase;
         }
         let daemon = concat!("luasocketd ", env!("CARGO_PKG_VERSION")).to_owned();
         Ok(Some(Reply::Hello(HelloReply { version: VERSION, daemon })))
@@ -245,6 +255,10 @@ impl Core {
     ) -> Result<Option<Reply>, Failure> {
         let entry = self.own(client, set.socket)?;
         check_option(&set, entry.kind)?;
+        let port = match &entry.state {
+            State::Datagrams(datagrams) => datagrams.port(),
+            _ => 0,
+        };
         // Who joins a group takes datagrams that are sent to it.
         let joined: Option<std::net::IpAddr> = match (&set.option, &set.value) {
             (SocketOption::IpAddMembership, OptionValue::Group(group, _)) => group.parse().ok(),
@@ -252,14 +266,7 @@ impl Core {
             _ => None,
         };
         if let Some(group) = joined {
-            let port = match &entry.state {
-                State::Datagrams(datagrams) => datagrams.port(),
-                _ => 0,
-            };
-            let address = SocketAddr::new(group, port);
-            if self.config.policy.decide_listen(&group.to_string(), address) == Verdict::Deny {
-                return Err(denied(format!("no rule allows listening on {address}")));
-            }
+            self.judge_address(client, Verb::Listen, &group.to_string(), SocketAddr::new(group, port))?;
         }
         self.ask(client, request, set.socket, Ask::SetOption(set.option, set.value))
     }
@@ -327,7 +334,17 @@ impl Core {
         let gone = || Failure::new(Code::Closed, "the client has gone");
         let entry = self.clients.get_mut(client).ok_or_else(gone)?;
         let charge = entry.budget.charge(Resource::Sockets, 1).map_err(over_limit)?;
-        let socket = Socket { client, kind, state, timeout: None, _charge: charge };
+        let meter = Rc::clone(&entry.meter);
+        let socket = Socket {
+            client,
+            kind,
+            state,
+            meter,
+            resumes: None,
+            admitted: None,
+            timeout: None,
+            _charge: charge,
+        };
         let id = self.sockets.insert(socket).ok_or_else(|| Failure::new(Code::Limit, "no socket slots"))?;
         entry.sockets.insert(id);
         Ok(id)
@@ -373,8 +390,4 @@ pub(crate) fn check_name(host: &str, port: &str) -> Result<(), Failure> {
 
 pub(crate) fn bad_argument(text: impl Into<String>) -> Failure {
     Failure::new(Code::BadArgument, text)
-}
-
-pub(crate) fn denied(text: impl Into<String>) -> Failure {
-    Failure::new(Code::Denied, text)
 }

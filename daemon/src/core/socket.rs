@@ -1,6 +1,8 @@
 //! One socket of a client, from its making to the last byte that it delivers.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Instant;
 
 use luasocketd_protocol::{Family, Kind, SocketId, Timeout};
@@ -9,7 +11,9 @@ use super::budget::Charge;
 use super::datagram::Datagrams;
 use super::dial::Dial;
 use super::flow::Flow;
+use super::meter::Meter;
 use super::place::Place;
+use super::policy::Verb;
 use super::slots::{ClientId, LookupId};
 
 /// What the core knows of a socket.
@@ -19,10 +23,25 @@ pub(crate) struct Socket {
     pub(crate) client: ClientId,
     pub(crate) kind: Kind,
     pub(crate) state: State,
+    /// How fast its client goes, also after that has gone.
+    pub(crate) meter: Rc<RefCell<Meter>>,
+    /// When it may go on, if it is held up for its client's speed.
+    pub(crate) resumes: Option<Instant>,
+    /// What the policy has allowed that brought it about.
+    pub(crate) admitted: Option<Admitted>,
     /// The time limits that the script has set, for the operator to see.
     pub(crate) timeout: Option<Timeout>,
     /// Its place among the client's sockets.
     pub(crate) _charge: Charge,
+}
+
+/// A question that the policy has said yes to.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) verb: Verb,
+    pub(crate) host: String,
+    /// While a connect is under way all that it may try, then the one.
+    pub(crate) places: Vec<Place>,
 }
 
 /// What a socket is doing.

@@ -1,6 +1,7 @@
 //! Datagrams on their way: from the network to a client's pipe, and from the core to the network.
 
 use std::io;
+use std::time::Instant;
 
 use luasocketd_protocol::{
     DATAGRAM_OVERHEAD, DaemonNote, Datagram, Family, Kind, MAX_FRAME, SocketId, UNIX_DGRAM_MAX, encode_note,
@@ -46,7 +47,7 @@ impl Worker {
         let Phase::Datagrams(client) = socket.phase else { return Received::Nothing };
         let Some(pipe) = self.pipes.get_mut(client) else { return Received::Nothing };
         // The core wakes the socket when credit comes.
-        if !socket.readable || self.core.push_credit(id) == 0 {
+        if !socket.readable || self.core.push_credit(id, Instant::now()) == 0 {
             return Received::Nothing;
         }
         let others_wait = !pipe.stalled.is_empty() && !matches!(socket.stall, Stall::Called(_));
@@ -86,7 +87,7 @@ impl Worker {
         let note = Datagram { socket: id, from, bytes: &bytes[..length] };
         self.tell(client, |out| encode_note(out, &DaemonNote::Datagram(note)));
         self.datagram = bytes;
-        self.core.on_pushed(id, length + DATAGRAM_OVERHEAD);
+        self.core.on_pushed(id, length + DATAGRAM_OVERHEAD, Instant::now());
     }
 
     /// Gives a datagram socket its peer, making the system's socket where there is none.

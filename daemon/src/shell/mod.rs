@@ -3,6 +3,7 @@
 //! Nothing here decides anything: what a client may do, who owns what and when something is over is
 //! the core's word. The shell moves the bytes and says how many.
 
+mod accounts;
 mod datagram;
 mod listener;
 mod option;
@@ -17,10 +18,12 @@ mod system;
 mod table;
 mod tokens;
 mod traffic;
+mod unsafe_groups;
 mod unsafe_hosts;
 mod unsafe_option;
 mod worker;
 
+pub use accounts::{Account, System as SystemAccounts};
 pub use listener::{ListenError, PipeListener};
 pub use signals::{Caught, Signals, number};
 pub use worker::{Ending, Worker};

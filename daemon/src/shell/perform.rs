@@ -17,6 +17,7 @@ use super::socket::{Phase, Stall, SystemSocket};
 use super::system::{self, errno, name_scope};
 use super::tokens::Source;
 use super::worker::{Sync, Work, Worker};
+use crate::core::policy::{Decision, Judgement};
 use crate::core::{Action, Ask, ClientId, Input, Names, Place, Reply};
 
 /// `EBADF`: a question about a socket that the system knows nothing of yet.
@@ -41,6 +42,7 @@ impl Worker {
             Action::Notify { client, note } => self.tell(client, |out| encode_note(out, &note)),
             Action::Sync { client, request } => self.syncs.push(Sync { client, request, looked: false }),
             Action::Ask { client, request, socket, ask } => self.answer(client, request, socket, ask),
+            Action::Judged { client, judgement } => self.record(client, &judgement),
             Action::Disconnect { client, reason } => self.disconnect(client, &reason),
             Action::Lookup(lookup) => {
                 let id = lookup.lookup;
@@ -131,6 +133,17 @@ impl Worker {
     /// Feeds the core from within an action; what follows is done by the loop around it.
     pub(crate) fn feed(&mut self, input: Input<'_>) {
         self.core.handle(input, Instant::now());
+    }
+
+    /// Tells the operator what the policy has said.
+    fn record(&self, client: ClientId, judgement: &Judgement) {
+        let who = self.core.describe_client(client);
+        let Judgement { act, verdict } = judgement;
+        match verdict.decision {
+            Decision::Allow => tracing::trace!(client = %who, "may {act}: {verdict}"),
+            Decision::Deny => tracing::debug!(client = %who, "may not {act}: {verdict}"),
+            Decision::Report => tracing::warn!(client = %who, "may {act} for now: {verdict}"),
+        }
     }
 
     fn reply(&mut self, client: ClientId, request: u32, mut reply: Reply) {

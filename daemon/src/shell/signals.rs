@@ -10,7 +10,9 @@ use signal_hook::low_level::siginfo::{Cause, Origin};
 
 /// Numbers of the signals that a daemon or a runner listens to.
 pub mod number {
-    pub use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+    pub use signal_hook::consts::{
+        SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
+    };
 }
 
 /// A signal that came.

@@ -158,12 +158,13 @@ impl SystemSocket {
         }
     }
 
-    /// Sends what waits, as much as one turn may and the system takes; gives the number of bytes.
-    pub(crate) fn flush(&mut self, pool: &mut Pool) -> io::Result<usize> {
-        let mut sent = 0;
-        while self.writable && !self.out.is_empty() && sent < TURN_BYTES {
+    /// Sends what waits, as much as one turn and the client's credit allow and the system takes; gives the
+    /// number of bytes.
+    pub(crate) fn flush(&mut self, pool: &mut Pool, credit: usize) -> io::Result<usize> {
+        let (mut sent, most) = (0, credit.min(TURN_BYTES));
+        while self.writable && !self.out.is_empty() && sent < most {
             let piece = self.out.unread();
-            let piece = &piece[..piece.len().min(TURN_BYTES)];
+            let piece = &piece[..piece.len().min(most - sent)];
             let Some(socket) = self.io.as_ref() else { break };
             // The standard library's `write` and socket2's `send` both keep SIGPIPE away.
             match socket.send(piece) {

@@ -188,14 +188,20 @@ impl Worker {
         if !matches!(socket.phase, Phase::Flowing(_) | Phase::Sending) {
             return;
         }
-        match socket.flush(&mut self.socket_pool) {
+        let (now, has_bytes) = (Instant::now(), !socket.out.is_empty());
+        let credit = if has_bytes { self.core.write_credit(id, now) } else { 0 };
+        if has_bytes && credit == 0 {
+            // The core wakes the socket when its client may go on, or has ended it.
+            return self.perform_actions();
+        }
+        match socket.flush(&mut self.socket_pool, credit) {
             Ok(sent) => {
                 socket.finish();
                 if socket.writable && !socket.out.is_empty() {
                     self.schedule(Work::Socket(id));
                 }
                 if sent > 0 {
-                    self.core.on_written(id, sent);
+                    self.core.on_written(id, sent, now);
                     self.perform_actions();
                 }
             }
@@ -220,10 +226,12 @@ impl Worker {
             return;
         }
         let Some(pipe) = self.pipes.get_mut(client) else { return self.notice_failure(id) };
-        let credit = self.core.push_credit(id);
+        let now = Instant::now();
+        let credit = self.core.push_credit(id, now);
         if credit == 0 {
-            // The core wakes the socket when credit comes. A connection that has failed waits for none: its
-            // client may be waiting for the news.
+            // The core wakes the socket when credit comes, or has ended it. A connection that has failed waits
+            // for none: its client may be waiting for the news.
+            self.perform_actions();
             return self.notice_failure(id);
         }
         let room = DATA_OUT_MAX.saturating_sub(pipe.out.len() + DATA_HEADER);
@@ -256,7 +264,7 @@ impl Worker {
                 if !std::mem::replace(&mut pipe.dirty, true) {
                     self.dirty.push(client);
                 }
-                self.core.on_pushed(id, received);
+                self.core.on_pushed(id, received, now);
                 if socket.readable {
                     self.schedule(Work::Socket(id));
                 }

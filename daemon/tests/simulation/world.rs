@@ -167,6 +167,7 @@ impl World {
                     self.answered(client, request);
                     continue;
                 }
+                Action::Judged { .. } => continue,
                 Action::Disconnect { client, .. } => {
                     self.clients.get_mut(&client).expect("disconnected twice").disconnected = true;
                     continue;

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::process::run;
 
 /// A file that has to be there, and Debian's package of it. A name without a slash is a command.
-const NEEDS: [(&str, &str); 19] = [
+const NEEDS: [(&str, &str); 22] = [
     ("cc", "gcc"),
     ("lua5.1", "lua5.1"),
     ("lua5.2", "lua5.2"),
@@ -18,7 +18,10 @@ const NEEDS: [(&str, &str); 19] = [
     ("/usr/include/lua5.4/lua.h", "liblua5.4-dev"),
     ("/usr/include/luajit-2.1/lua.h", "libluajit-5.1-dev"),
     ("/usr/sbin/nginx", "nginx-light"),
-    ("python3", "python3"),
+    ("/usr/bin/python3", "python3"),
+    ("setpriv", "util-linux"),
+    ("script", "bsdutils"),
+    ("ps", "procps"),
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("luarocks", "luarocks"),

@@ -265,14 +265,14 @@ impl World {
         if random.once_in(10) {
             return self.handle(Input::SocketError { socket, errno: 111 });
         }
-        let credit = self.core.push_credit(socket);
+        let credit = self.core.push_credit(socket, self.now);
         let from = Place::Net("1.1.1.1:53".parse().unwrap());
         if credit == 0 || !self.core.admit_datagram(socket, &from) {
             return;
         }
         assert!(credit >= UDP_MAX + DATAGRAM_OVERHEAD, "the largest datagram would not fit");
         let cost = random.below((UDP_MAX + DATAGRAM_OVERHEAD) as u64) as u32;
-        self.core.on_pushed(socket, cost as usize);
+        self.core.on_pushed(socket, cost as usize, self.now);
         for client in self.clients.values_mut() {
             if let Some(known) = client.sockets.get_mut(&socket) {
                 known.unread += cost;
@@ -296,13 +296,13 @@ impl World {
                 let system = self.systems.get_mut(&socket).unwrap();
                 let length = random.below(system.queued + 1);
                 system.queued -= length;
-                self.core.on_written(socket, length as usize);
+                self.core.on_written(socket, length as usize, self.now);
                 self.perform();
             }
             _ => {
-                let credit = self.core.push_credit(socket) as u64;
+                let credit = self.core.push_credit(socket, self.now) as u64;
                 let length = random.below(credit + 1) as u32;
-                self.core.on_pushed(socket, length as usize);
+                self.core.on_pushed(socket, length as usize, self.now);
                 for client in self.clients.values_mut() {
                     if let Some(known) = client.sockets.get_mut(&socket) {
                         known.unread += length;

@@ -1,0 +1,15 @@
+//! The process that ends a jail whose daemon was killed.
+
+use std::process::ExitCode;
+
+use super::failed;
+use crate::cli::KeeperOptions;
+use crate::jail::keep;
+
+/// Waits for the daemon's end, then ends what is left.
+pub fn keeper(options: KeeperOptions) -> ExitCode {
+    match keep(options.outside) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => failed(reason),
+    }
+}
