@@ -329,6 +329,40 @@ fn copas_serves_1000_clients_at_once() {
     }
 }
 
+#[test]
+fn luaevent_waits_on_the_descriptor_that_getfd_answers() {
+    let script = r#"
+        local luaevent, socket = require "luaevent", require "socket"
+        local server = assert(socket.bind("127.0.0.1", 0, 100))
+        server:settimeout(0)
+        luaevent.addserver(server, function(client)
+            while true do
+                local line = luaevent.receive(client, "*l")
+                if not line then break end
+                luaevent.send(client, "echo " .. line .. "\n")
+            end
+            client:close()
+        end)
+        print((select(2, server:getsockname())))
+        io.stdout:flush()
+        luaevent.loop()
+    "#;
+    for interpreter in JUDGED {
+        let daemon = Daemon::start();
+        let mut server = layered(interpreter, script, &daemon).limit(LARGE_LIMIT).start();
+        let port: u16 = server.line().parse().expect("it says its port");
+        let mut clients: Vec<_> = (0..50).map(|_| BufReader::new(network::connect(port))).collect();
+        for round in 0..5 {
+            for (number, client) in clients.iter_mut().enumerate() {
+                writeln!(client.get_mut(), "{number} {round}").expect("the server reads");
+            }
+            for (number, client) in clients.iter_mut().enumerate() {
+                assert_eq!(line(client), format!("echo {number} {round}\n"), "on {}", interpreter.name());
+            }
+        }
+    }
+}
+
 fn line(client: &mut BufReader<TcpStream>) -> String {
     let mut text = String::new();
     client.read_line(&mut text).expect("the server answers in time");
