@@ -87,7 +87,7 @@ end
 function others.listen(w)
   local entry = w:pick("master")
   if not entry then return others.master(w) end
-  local fine, err = entry.object:listen(w.random:of({1, 5, 32}))
+  local fine, err = entry.object:listen(w.random:of({5, 16, 32}))
   w.report(entry.name, "listen", fine, err, entry.object.class)
   if not fine then return end
   local ip, port = entry.object:getsockname()
