@@ -70,7 +70,21 @@ pub fn preload_with(lua: &Lua, options: Options) -> mlua::Result<()> {
         return Err(mlua::Error::runtime("luasocketd: this Lua state was prepared before"));
     }
     for (name, loader) in raw::loaders(lua)? {
-        lua.preload_module(name, loader)?;
+        register(lua, name, loader)?;
     }
     Ok(())
+}
+
+#[cfg(not(feature = "luau"))]
+fn register(lua: &Lua, name: &'static str, loader: mlua::Function) -> mlua::Result<()> {
+    lua.preload_module(name, loader)
+}
+
+/// Luau has no `package`: what its `require` finds without a path is registered, complete, and `@` is what
+/// names of registered modules begin with. Scripts written for LuaSocket know nothing of that.
+#[cfg(feature = "luau")]
+fn register(lua: &Lua, name: &'static str, loader: mlua::Function) -> mlua::Result<()> {
+    let module: mlua::Table = loader.call(name)?;
+    raw::register(lua, name, module.clone())?;
+    lua.register_module(&format!("@{name}"), module)
 }

@@ -32,3 +32,22 @@ pub(super) fn loaders(lua: &Lua) -> mlua::Result<[(&'static str, Function); 5]> 
         ])
     }
 }
+
+/// Makes a module known to Luau's `require` under a name that need not begin with `@`.
+///
+/// # Errors
+/// When Lua has no memory.
+#[cfg(feature = "luau")]
+pub(super) fn register(lua: &Lua, name: &'static str, module: mlua::Table) -> mlua::Result<()> {
+    use mlua::ffi;
+    // SAFETY: mlua calls the closure with the module on the stack and room for more, and catches what it
+    // raises.
+    unsafe {
+        lua.exec_raw::<()>(module, |state| {
+            ffi::luaL_getsubtable(state, ffi::LUA_REGISTRYINDEX, ffi::LUA_REGISTERED_MODULES_TABLE);
+            ffi::lua_pushlstring(state, name.as_ptr().cast(), name.len());
+            ffi::lua_pushvalue(state, -3);
+            ffi::lua_rawset(state, -3);
+        })
+    }
+}

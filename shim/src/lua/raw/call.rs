@@ -7,6 +7,7 @@ use std::fmt::{self, Write};
 
 use mlua::ffi;
 
+use super::compat;
 use super::object::Home;
 use crate::lua::answer::{Say, Value};
 use crate::lua::function::Kind;
@@ -185,7 +186,7 @@ impl Host for Call<'_> {
         // allocates nothing; the protected call catches whatever the hook raises, and leaves it on the stack.
         // The session is not borrowed while anything waits.
         unsafe {
-            if ffi::lua_gethook(self.state).is_none() || ffi::lua_checkstack(self.state, 2) == 0 {
+            if !compat::has_watcher(self.state) || ffi::lua_checkstack(self.state, 2) == 0 {
                 return Ok(());
             }
             super::object::push_trivial_function(self.state);

@@ -6,7 +6,7 @@ use std::ptr;
 use luasocketd_protocol::CLIENT_NAME_MAX;
 use mlua::ffi;
 
-use super::{object, select};
+use super::{compat, object, select};
 use crate::find::Source;
 use crate::lua::function::Function;
 use crate::lua::{core, dns, v1};
@@ -49,7 +49,7 @@ pub unsafe extern "C-unwind" fn luasocketd_v1(state: *mut ffi::lua_State) -> c_i
         ffi::lua_newtable(state);
         set_functions(state, home, v1::FUNCTIONS);
         ffi::lua_pushvalue(state, -1);
-        ffi::lua_pushcclosure(state, install, 1);
+        compat::push_closure(state, install, c"install", 1);
         ffi::lua_setfield(state, -2, c"install".as_ptr());
         keep(state, &V1);
     }
@@ -129,9 +129,9 @@ unsafe fn make_core(state: *mut ffi::lua_State) {
         ffi::lua_newtable(state);
         let table = ffi::lua_gettop(state);
         set_functions(state, home, core::FUNCTIONS);
-        object::push_c_function(state, home, select::select);
+        object::push_c_function(state, home, select::select, c"select");
         ffi::lua_setfield(state, table, c"select".as_ptr());
-        ffi::lua_pushcfunction(state, skip);
+        compat::push_closure(state, skip, c"skip", 0);
         ffi::lua_setfield(state, table, c"skip".as_ptr());
         set_text(state, c"_VERSION", core::VERSION);
         set_integer(state, c"_DATAGRAMSIZE", core::DATAGRAM_SIZE);
