@@ -100,18 +100,38 @@ pub(super) unsafe fn push_closure(
     }
 }
 
-/// Whether the state has something that wants to run while a call waits: a hook, or Luau's interrupt.
+/// How many steps of Lua it takes until something runs that may want to end a waiting call: a hook, or
+/// Luau's interrupt. None where there is no such thing.
 ///
 /// # Safety
 /// `state` is a live state.
-pub(super) unsafe fn has_watcher(state: *mut ffi::lua_State) -> bool {
+pub(super) unsafe fn steps_to_watcher(state: *mut ffi::lua_State) -> Option<c_int> {
     // SAFETY: as promised by the caller; looking allocates nothing.
     unsafe {
         #[cfg(feature = "luau")]
-        let watcher = (*ffi::lua_callbacks(state)).interrupt.is_some();
+        let steps = (*ffi::lua_callbacks(state)).interrupt.map(|_| 1);
         #[cfg(not(feature = "luau"))]
-        let watcher = ffi::lua_gethook(state).is_some();
-        watcher
+        let steps = ffi::lua_gethook(state).map(|_| ffi::lua_gethookcount(state).clamp(1, STEPS_MAX));
+        steps
+    }
+}
+
+/// The most steps at once: a few milliseconds.
+#[cfg(not(feature = "luau"))]
+const STEPS_MAX: c_int = 1_000_000;
+
+/// Whether that thing watches the script all the time, as an interrupt does, and a hook that counts.
+///
+/// # Safety
+/// As [`steps_to_watcher`].
+pub(super) unsafe fn is_watched(state: *mut ffi::lua_State) -> bool {
+    // SAFETY: as promised by the caller; looking allocates nothing.
+    unsafe {
+        #[cfg(feature = "luau")]
+        let watched = steps_to_watcher(state).is_some();
+        #[cfg(not(feature = "luau"))]
+        let watched = ffi::lua_gethookmask(state) & ffi::LUA_MASKCOUNT != 0;
+        watched
     }
 }
 

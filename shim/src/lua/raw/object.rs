@@ -84,7 +84,7 @@ pub(super) const NOBODY: Key = Key(usize::MAX);
 
 /// Keys of the registry: the addresses of these.
 static HOME: u8 = 0;
-static TRIVIAL: u8 = 1;
+static STEPPING: u8 = 1;
 static METATABLES: [u8; Class::ALL.len()] = [2; Class::ALL.len()];
 
 /// The home at the first upvalue of the running function.
@@ -146,13 +146,13 @@ pub(super) unsafe fn set_class(state: *mut ffi::lua_State, position: c_int, clas
     }
 }
 
-/// Pushes a Lua function that does nothing. Does not raise.
+/// Pushes a Lua function that does nothing, in so many steps as its argument says. Does not raise.
 ///
 /// # Safety
 /// `state` is a live state with two free stack slots, where [`make_home`] has succeeded.
-pub(super) unsafe fn push_trivial_function(state: *mut ffi::lua_State) {
+pub(super) unsafe fn push_stepping_function(state: *mut ffi::lua_State) {
     // SAFETY: fetching from the registry by a light userdata allocates nothing.
-    unsafe { ffi::lua_rawgetp(state, ffi::LUA_REGISTRYINDEX, key_of(&TRIVIAL)) };
+    unsafe { ffi::lua_rawgetp(state, ffi::LUA_REGISTRYINDEX, key_of(&STEPPING)) };
 }
 
 /// Pushes the home of a state, if it has one.
@@ -189,9 +189,12 @@ pub(super) unsafe fn make_home(state: *mut ffi::lua_State) {
             (&mut (*home).metatables)[class as usize] = ffi::lua_topointer(state, -1);
             ffi::lua_rawsetp(state, ffi::LUA_REGISTRYINDEX, metatable_key(class));
         }
-        const NOTHING: &CStr = c"return";
-        ffi::luaL_loadbuffer(state, NOTHING.as_ptr(), NOTHING.count_bytes(), c"=luasocketd".as_ptr());
-        ffi::lua_rawsetp(state, ffi::LUA_REGISTRYINDEX, key_of(&TRIVIAL));
+        const STEPS: &CStr = c"for _ = 1, (...) do end";
+        let name = c"=luasocketd".as_ptr();
+        if ffi::luaL_loadbuffer(state, STEPS.as_ptr(), STEPS.count_bytes(), name) != ffi::LUA_OK {
+            ffi::lua_error(state);
+        }
+        ffi::lua_rawsetp(state, ffi::LUA_REGISTRYINDEX, key_of(&STEPPING));
         ffi::lua_pushvalue(state, -1);
         ffi::lua_rawsetp(state, ffi::LUA_REGISTRYINDEX, key_of(&HOME));
     }

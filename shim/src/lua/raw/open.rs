@@ -103,11 +103,15 @@ pub unsafe extern "C-unwind" fn socklibopen(state: *mut ffi::lua_State) {
     }
 }
 
-/// Gives a state its session, before any module is loaded. Says no when it has one already.
+/// Gives a state its session, before any module is loaded. Says no when it has one already. What the session
+/// is made of is taken once nothing can raise any more, since a jump would leak it.
 ///
 /// # Safety
 /// As [`socklibopen`].
-pub(crate) unsafe fn prepare(state: *mut ffi::lua_State, source: Source, client: Option<String>) -> bool {
+pub(crate) unsafe fn prepare(
+    state: *mut ffi::lua_State,
+    parts: &mut Option<(Source, Option<String>)>,
+) -> bool {
     // SAFETY: as promised by the caller.
     unsafe {
         if object::push_home(state) {
@@ -115,6 +119,7 @@ pub(crate) unsafe fn prepare(state: *mut ffi::lua_State, source: Source, client:
             return false;
         }
         new_home(state);
+        let (source, client) = parts.take().unwrap_or((Source::Environment, None));
         object::give_session(state, new_session(state, source, client));
         ffi::lua_pop(state, 3);
         true
