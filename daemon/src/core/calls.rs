@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Code, Failure};
 
-use super::action::{Action, Lookup, Reply};
+use super::action::{Action, Lookup, Question, Reply};
 use super::budget::{Charge, OverLimit, Resource};
 use super::client::{PendingCall, Subject};
 use super::machine::Core;
@@ -78,14 +78,14 @@ impl Core {
         &mut self,
         client: ClientId,
         purpose: Purpose,
-        lookup: impl FnOnce(LookupId) -> Lookup,
+        question: Question,
     ) -> Result<LookupId, Failure> {
         let gone = || Failure::new(Code::Closed, "the client has gone");
         let budget = &self.clients.get(client).ok_or_else(gone)?.budget;
         let charge = budget.charge(Resource::Lookups, 1).map_err(over_limit)?;
         let id = self.lookups.insert(PendingLookup { purpose, _charge: charge });
         let id = id.ok_or_else(|| Failure::new(Code::Limit, "no lookup slots"))?;
-        self.act(Action::Lookup(lookup(id)));
+        self.act(Action::Lookup(Lookup { lookup: id, question }));
         Ok(id)
     }
 
@@ -115,6 +115,7 @@ impl Core {
                     accepts.retain(|accept| accept.request != request);
                     self.fail(client, request, failure);
                 }
+                Some(State::Datagrams(_)) => self.abandon_datagram_call(socket, request, failure),
                 _ => self.fail_socket_call(socket, failure),
             },
         }

@@ -9,7 +9,8 @@ use super::action::{Action, Names, Reply};
 use super::client::Subject;
 use super::connecting::check_window;
 use super::machine::Core;
-use super::policy::Verdict;
+use super::place::Place;
+use super::policy::{Verb, Verdict};
 use super::requests::{denied, errno};
 use super::slots::ClientId;
 use super::socket::{AcceptPlan, State};
@@ -31,16 +32,27 @@ impl Core {
                 return Ok(Some(Reply::Nil));
             }
             State::Idle { family, bound } => (*family, bound.clone()),
+            State::Datagrams(_) => return Err(Failure::os(errno::EOPNOTSUPP)),
             _ => return Err(Failure::os(errno::EINVAL)),
         };
-        let (host, local) = bound.clone().unwrap_or_else(|| ("*".to_owned(), unspecified(family)));
-        if self.config.policy.decide_listen(&host, local) == Verdict::Deny {
-            return Err(denied(format!("no rule allows listening on {local}")));
+        match &bound {
+            Some((_, Place::Path(path))) => self.judge_path(Verb::Listen, path)?,
+            // The kernel's answer to a local socket without a name.
+            None if family == Family::Unix => return Err(Failure::os(errno::EINVAL)),
+            Some((host, Place::Net(local))) => self.judge_listen(host, *local)?,
+            None => self.judge_listen("*", unspecified(family))?,
         }
         self.begin_call(client, request, Subject::Socket(socket), None, now)?;
         self.own(client, socket)?.state = State::Starting { request, family, bound };
         self.act(Action::Listen { socket, backlog });
         Ok(None)
+    }
+
+    fn judge_listen(&self, host: &str, local: SocketAddr) -> Result<(), Failure> {
+        match self.config.policy.decide_listen(host, local) {
+            Verdict::Allow => Ok(()),
+            Verdict::Deny => Err(denied(format!("no rule allows listening on {local}"))),
+        }
     }
 
     pub(crate) fn on_listening(&mut self, socket: SocketId, result: Result<(), i32>) {
@@ -85,7 +97,8 @@ impl Core {
         let client = entry.client;
         let State::Listening { accepts, taking: None, .. } = &entry.state else { return };
         let Some(request) = accepts.front().map(|accept| accept.request) else { return };
-        match self.new_socket(client, State::Reserved) {
+        let kind = entry.kind;
+        match self.new_socket(client, kind, State::Reserved) {
             Ok(socket) => {
                 if let Some(State::Listening { taking, .. }) =
                     self.sockets.get_mut(listener).map(|entry| &mut entry.state)
@@ -186,6 +199,6 @@ impl Core {
 fn unspecified(family: Family) -> SocketAddr {
     match family {
         Family::Inet6 | Family::Dual => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
-        Family::Inet | Family::Unspec => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        Family::Inet | Family::Unspec | Family::Unix => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
     }
 }

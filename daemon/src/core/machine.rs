@@ -109,6 +109,12 @@ impl Core {
             Input::Resolved { lookup, result } => self.on_resolved(lookup, result, now),
             Input::Opened { socket, result } => self.on_opened(socket, result),
             Input::Bound { socket, result } => self.on_bound(socket, result),
+            Input::PeerSet { socket, result } => self.on_peer_set(socket, result),
+            Input::PeerCleared { socket, request, result } => self.on_peer_cleared(socket, request, result),
+            Input::Sent { socket, request, result, bytes } => {
+                self.on_sent(socket, request, result, bytes, now);
+            }
+            Input::SocketError { socket, errno } => self.on_socket_error(socket, errno),
             Input::Listening { socket, result } => self.on_listening(socket, result),
             Input::Dialed { socket, attempt, result } => self.on_dialed(socket, attempt, result, now),
             Input::Acceptable { socket } => self.on_acceptable(socket),
@@ -146,18 +152,22 @@ impl Core {
         }
     }
 
-    /// How many bytes from the network may be pushed to the socket's client now.
+    /// How many bytes from the network may be pushed to the socket's client now. Of a datagram socket either
+    /// the next datagram, however large it is, or nothing.
     pub fn push_credit(&self, socket: SocketId) -> usize {
         match self.sockets.get(socket).map(|socket| &socket.state) {
             Some(State::Connected(flow)) if !flow.failed => flow.push_credit(),
+            Some(State::Datagrams(datagrams)) => datagrams.push_credit(),
             _ => 0,
         }
     }
 
     /// Counts bytes that were pushed to the socket's client.
     pub fn on_pushed(&mut self, socket: SocketId, length: usize) {
-        if let Some(flow) = self.sockets.get_mut(socket).and_then(Socket::flow) {
-            flow.on_pushed(length);
+        match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {
+            Some(State::Connected(flow) | State::Closing { flow, .. }) => flow.on_pushed(length),
+            Some(State::Datagrams(datagrams)) => datagrams.on_pushed(length),
+            _ => {}
         }
     }
 
@@ -222,6 +232,7 @@ impl Core {
                 Timer::Hello(client) => self.disconnect(client, "no hello in time"),
                 Timer::Call(client, request) => self.on_call_timeout(client, request),
                 Timer::Dial(socket) => self.on_dial_delay(socket, now),
+                Timer::Resend(socket) => self.on_resend(socket),
                 Timer::Linger(socket) => self.on_linger_over(socket),
                 Timer::Drain => self.on_drain_over(),
             }

@@ -48,6 +48,22 @@ impl Policy {
         self.decide_address(Verb::Listen, host, address)
     }
 
+    /// Whether a datagram may be sent to `address`, asked for as `host`, and taken from it.
+    pub fn decide_datagram(&self, host: &str, address: SocketAddr) -> Verdict {
+        self.decide_address(Verb::Datagram, host, address)
+    }
+
+    /// Whether a local socket may be connected or bound to a path. No rule names paths yet: only the rule
+    /// for everything allows one.
+    pub fn decide_path(&self, _verb: Verb, _path: &str) -> Verdict {
+        self.decide(|rule| rule.host == Host::Any)
+    }
+
+    /// Whether every path is allowed, so that it does not matter where one leads.
+    pub fn allows_every_path(&self) -> bool {
+        self.decide_path(Verb::Connect, "") == Verdict::Allow
+    }
+
     fn decide_address(&self, verb: Verb, host: &str, address: SocketAddr) -> Verdict {
         let (host, ip) = (Host::parse(host), Host::Address(address.ip().to_canonical()));
         self.decide(|rule| {
@@ -78,6 +94,8 @@ pub enum Verb {
     Connect,
     /// Take connections on the host's address, and look its name up for that.
     Listen,
+    /// Send datagrams to the host and take them from it, and look its name up for that.
+    Datagram,
 }
 
 /// Whom a rule is about.
@@ -132,6 +150,7 @@ impl FromStr for Rule {
         let (verb, rest) = match text.split_once(':') {
             Some(("connect", rest)) => (Verb::Connect, rest),
             Some(("listen", rest)) => (Verb::Listen, rest),
+            Some(("datagram", rest)) => (Verb::Datagram, rest),
             _ => (Verb::Connect, text),
         };
         let (host, port) = rest.rsplit_once(':').ok_or_else(|| RuleError::NoPort(text.into()))?;
@@ -167,6 +186,7 @@ impl fmt::Display for Rule {
             None => return f.write_str("*"),
             Some(Verb::Connect) => "connect",
             Some(Verb::Listen) => "listen",
+            Some(Verb::Datagram) => "datagram",
         };
         let (low, high) = (self.ports.start(), self.ports.end());
         match &self.host {

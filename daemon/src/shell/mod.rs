@@ -3,17 +3,22 @@
 //! Nothing here decides anything: what a client may do, who owns what and when something is over is
 //! the core's word. The shell moves the bytes and says how many.
 
+mod datagram;
 mod listener;
+mod option;
+mod path;
 mod perform;
 mod pipe;
 mod queue;
 mod resolver;
 mod signals;
+mod socket;
 mod system;
 mod table;
-mod tcp;
 mod tokens;
 mod traffic;
+mod unsafe_hosts;
+mod unsafe_option;
 mod worker;
 
 pub use listener::{ListenError, PipeListener};

@@ -18,8 +18,15 @@ pub(super) fn prepare(lua: &Lua, source: Source, client: Option<String>) -> mlua
 }
 
 /// The modules' names.
-pub(super) const NAMES: [&str; 5] =
-    ["luasocketd", "luasocketd.core", "luasocketd.v1", "socket", "socket.core"];
+pub(super) const NAMES: [&str; 7] = [
+    "luasocketd",
+    "luasocketd.core",
+    "luasocketd.unix",
+    "luasocketd.v1",
+    "socket",
+    "socket.core",
+    "socket.unix",
+];
 
 /// The loader of a module; none if there is no module of that name.
 ///
@@ -29,6 +36,7 @@ pub(super) fn loader(lua: &Lua, name: &str) -> mlua::Result<Option<Function>> {
     let loader = match name {
         "luasocketd" => open::luasocketd,
         "luasocketd.core" | "socket.core" => open::socket_core,
+        "luasocketd.unix" | "socket.unix" => open::socket_unix,
         "luasocketd.v1" => open::luasocketd_v1,
         "socket" => open::socket,
         _ => return Ok(None),

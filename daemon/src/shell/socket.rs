@@ -1,4 +1,4 @@
-//! One TCP socket: its descriptor, what waits to be sent on it, and what is known of its readiness.
+//! One of the system's sockets: its descriptor, what waits to be sent on it, and what is known of its readiness.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -23,13 +23,13 @@ const DISCARDS_MAX: usize = 128;
 
 /// The shell's half of a socket.
 #[derive(Debug)]
-pub(crate) struct TcpSocket {
+pub(crate) struct SystemSocket {
     pub(crate) id: SocketId,
     /// Absent before the system has been asked for one.
     pub(crate) io: Option<Socket>,
     /// Attempts to connect that have a system's socket of their own.
     pub(crate) attempts: Vec<(u32, Socket)>,
-    /// The attempt that uses [`TcpSocket::io`].
+    /// The attempt that uses [`SystemSocket::io`].
     pub(crate) own_attempt: Option<usize>,
     pub(crate) phase: Phase,
     /// Bytes for the peer.
@@ -72,11 +72,23 @@ pub(crate) enum Phase {
     Flowing(ClientId),
     /// That bytes may flow to the peer; the other direction is over.
     Sending,
+    /// That datagrams may have come, for this client.
+    Datagrams(ClientId),
 }
 
-impl TcpSocket {
+impl Phase {
+    /// Who gets what comes from the network.
+    pub(crate) fn receiver(self) -> Option<ClientId> {
+        match self {
+            Phase::Flowing(client) | Phase::Datagrams(client) => Some(client),
+            Phase::Quiet | Phase::Listening | Phase::Sending => None,
+        }
+    }
+}
+
+impl SystemSocket {
     pub(crate) fn new(id: SocketId, io: Option<Socket>) -> Self {
-        TcpSocket {
+        SystemSocket {
             id,
             io,
             attempts: Vec::new(),
@@ -195,7 +207,7 @@ impl TcpSocket {
     }
 }
 
-impl Drop for TcpSocket {
+impl Drop for SystemSocket {
     /// Prepares what the system does when it closes the socket. A peer that does not get everything has
     /// to see a reset: an orderly end would pass for the whole. And a script's `linger` must not hold up
     /// the loop: with it, `close` waits for the peer even on a non-blocking socket.
