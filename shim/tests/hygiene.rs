@@ -102,9 +102,9 @@ fn running_out_of_memory_loses_no_bytes_and_no_sockets() {
         local client = assert(socket.connect("127.0.0.1", port))
         assert(client:send("say " .. text .. "\n"))
         local line, lost
-        local function read() line = nil line = client:receive() end
+        local function read() line = client:receive() end
         local function connect() lost = socket.connect("127.0.0.1", port) lost = nil end
-        local function last() return line end
+        local function last() local it = line line = nil return it end
         return read, connect, last
     "#;
     let (read, connect, last): (Function, Function, Function) =

@@ -91,7 +91,10 @@ pub(super) unsafe extern "C-unwind" fn to_string(state: *mut ffi::lua_State) -> 
                 ffi::lua_pushfstring(state, c"%s: %p".as_ptr(), class.name().as_ptr(), address);
                 1
             }
-            None => raise_plain(state, "invalid object passed to 'auxiliar.c:__tostring'"),
+            None => {
+                ffi::lua_pushstring(state, c"invalid object passed to 'auxiliar.c:__tostring'".as_ptr());
+                ffi::lua_error(state)
+            }
         }
     }
 }
