@@ -60,7 +60,8 @@ fn the_plugin_fetches_a_line() {
 fn what_the_daemon_refuses_is_the_plugins_error() {
     let daemon = Daemon::deny_all();
     let plugin = repository("examples/host/plugins/fetch.lua");
-    let outcome = host(daemon.socket(), &[plugin.clone()], &["127.0.0.1".to_owned(), "80".to_owned()]);
+    let outcome =
+        host(daemon.socket(), std::slice::from_ref(&plugin), &["127.0.0.1".to_owned(), "80".to_owned()]);
     let expected = format!("{}: cannot connect to 127.0.0.1:80: permission denied\n", plugin.display());
     assert_eq!(outcome.errors(), expected, "{outcome}");
     assert_eq!(outcome.status.code(), Some(1), "{outcome}");
