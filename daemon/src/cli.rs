@@ -3,11 +3,12 @@
 mod jail;
 
 use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use luasocketd::core::policy::Rule;
+use luasocketd::core::policy::{Rule, Verb};
 
 pub use jail::JailOptions;
 
@@ -15,7 +16,7 @@ pub use jail::JailOptions;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage. `run` and `exec` exit as the \
+    after_help = "Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage or configuration. `run` and `exec` exit as the \
                   script or command did; with 124 when its --time was over, `exec` with 126 when the command \
                   cannot be run and with 127 when there is no such command."
 )]
@@ -32,6 +33,8 @@ pub enum Command {
     Exec(ExecOptions),
     /// Run the daemon in the foreground.
     Serve(ServeOptions),
+    /// Check a policy file, and ask it what it would say.
+    Check(CheckOptions),
     /// Print what to export so that a stock interpreter finds the module.
     Path(PathOptions),
     /// Run a script in this process, in a jail, on the pipe that LUASOCKETD_FD names.
@@ -141,9 +144,13 @@ impl ScriptOptions {
 #[derive(Debug, Args)]
 pub struct ServeOptions {
     /// The path that clients connect to [default: $XDG_RUNTIME_DIR/luasocketd.sock, for root
-    /// /run/luasocketd/luasocketd.sock].
+    /// /run/luasocketd/luasocketd.sock]. May be repeated: a policy file can tell clients apart by it.
     #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
+    pub socket: Vec<PathBuf>,
+    /// The policy file, instead of --allow. SIGHUP reads it again; if it is wrong then, the policy stays
+    /// as it was.
+    #[arg(long, value_name = "FILE", conflicts_with = "allow")]
+    pub config: Option<PathBuf>,
     /// How many seconds clients may go on after SIGTERM. A second SIGTERM ends the daemon at once.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub drain_timeout: Duration,
@@ -156,9 +163,45 @@ pub struct ServeOptions {
 #[derive(Debug, Args)]
 pub struct PolicyOptions {
     /// Allow what RULE says; without any, everything is refused. RULE is `*` for everything, or
-    /// [connect:|listen:]HOST:PORT, PORT being a number, a range LOW-HIGH or `*`. May be repeated.
+    /// [connect:|listen:|resolve:|datagram:]HOST[:PORTS]: HOST a name, `*.NAME`, an address, a range
+    /// ADDRESS/LENGTH, `unix:PATH` or `*`; PORTS a number, a range LOW-HIGH, a list of these with commas,
+    /// or `*`. May be repeated.
     #[arg(long = "allow", value_name = "RULE")]
     pub allow: Vec<Rule>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    /// The policy file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What somebody wants to do.
+    #[arg(value_name = "VERB", value_parser = parse_verb, requires = "target")]
+    pub verb: Option<Verb>,
+    /// With whom: HOST:PORT, with `resolve` HOST, or `unix:PATH`.
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// Who asks: a user's number or name [default: whoever runs this].
+    #[arg(long, value_name = "USER")]
+    pub uid: Option<String>,
+    /// The group of whoever asks, by number or name [default: that of the user].
+    #[arg(long, value_name = "GROUP")]
+    pub gid: Option<String>,
+    /// A supplementary group of whoever asks [default: those of the user]. May be repeated.
+    #[arg(long, value_name = "GROUP")]
+    pub group: Vec<String>,
+    /// What the client calls itself.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub client: String,
+    /// The path that the client has connected to.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<String>,
+    /// The address that TARGET's name has; without it only the rules on names are asked.
+    #[arg(long, value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// Print one line of JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -202,6 +245,12 @@ pub enum LuaVersion {
 /// The longest time that can be given; nobody means more.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+fn parse_verb(text: &str) -> Result<Verb, String> {
+    let names: Vec<&str> = Verb::ALL.iter().map(|verb| verb.name()).collect();
+    let found = Verb::ALL.iter().find(|verb| verb.name() == text);
+    found.copied().ok_or_else(|| format!("a verb is one of {}", names.join(", ")))
+}
+
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
@@ -233,8 +282,8 @@ mod tests {
     #[test]
     fn a_wrong_rule_is_wrong_usage() {
         let error =
-            Cli::try_parse_from(["luasocketd", "run", "--allow", "example.com", "a.lua"]).unwrap_err();
+            Cli::try_parse_from(["luasocketd", "run", "--allow", "example.com:x", "a.lua"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("has no port"), "{error}");
+        assert!(error.to_string().contains("`x` is no port"), "{error}");
     }
 }

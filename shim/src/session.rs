@@ -6,6 +6,9 @@
 //! pipe.
 
 mod connect;
+mod datagram;
+mod local;
+mod lookup;
 mod select;
 mod socket;
 mod transfer;
@@ -17,9 +20,10 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use luasocketd_protocol::{
-    Address, Call, ClientNote, Code, Direction, Failure, Family, GetOption, HelloReply, LocalName,
-    OptionValue, PeerName, Resolve, SetOption, Shutdown, TcpOption, Timeout,
+    Address, Call, ClientNote, Code, Direction, Failure, Family, GetOption, HelloReply, Kind, LocalName,
+    OptionValue, PeerName, SetOption, Shutdown, SocketOption, Timeout,
 };
+use rustix::io::Errno;
 use slab::Slab;
 
 use crate::find::{NoPipe, Source};
@@ -29,6 +33,9 @@ use crate::pipe::{CONTROL_LIMIT, Host, Interrupted, Pipe};
 use crate::stream::closed;
 
 pub(crate) use connect::Place;
+pub(crate) use datagram::Receiver;
+use lookup::Found;
+pub(crate) use lookup::FoundText;
 pub(crate) use select::{Interest, NotOpen, Watched};
 pub(crate) use socket::{Key, Statistics};
 use socket::{Line, Socket, State};
@@ -60,7 +67,6 @@ impl From<Interrupted> for Trouble {
 impl Trouble {
     /// Whether closing what is garbage could help: Lua cannot see what its sockets cost the daemon.
     pub(crate) fn is_exhaustion(&self) -> bool {
-        use rustix::io::Errno;
         match self {
             Trouble::Failed(failure) => match failure.code {
                 Code::Limit => true,
@@ -88,7 +94,7 @@ pub(crate) struct Session {
     /// The objects by the numbers that `getfd` has answered.
     by_descriptor: RefCell<HashMap<RawFd, Key>>,
     /// The answer to the last lookup, until Lua has copied it.
-    addresses: RefCell<Vec<Address>>,
+    found: RefCell<Found>,
 }
 
 impl Session {
@@ -100,7 +106,7 @@ impl Session {
             pipe: RefCell::default(),
             sockets: RefCell::default(),
             by_descriptor: RefCell::default(),
-            addresses: RefCell::default(),
+            found: RefCell::default(),
         }
     }
 
@@ -135,26 +141,9 @@ impl Session {
         Ok(pipe)
     }
 
-    /// Looks a name up; the answer is read with [`Session::with_address`].
-    pub(crate) fn resolve(&self, host: &dyn Host, name: &str, family: Family) -> Outcome<usize> {
-        let pipe = self.pipe(host, Until::Forever)?;
-        let call = Call::Resolve(Resolve { host: name, family, timeout_ms: None });
-        let Reply::Addresses(addresses) = pipe.call(host, &call, Until::Forever)?? else {
-            return Err(closed().into());
-        };
-        let count = addresses.len();
-        *self.addresses.borrow_mut() = addresses;
-        Ok(count)
-    }
-
-    /// Gives one address of the last lookup to `read`.
-    pub(crate) fn with_address<T>(&self, index: usize, read: impl FnOnce(&Address) -> T) -> Option<T> {
-        self.addresses.borrow().get(index).map(read)
-    }
-
     /// Makes an object without a socket.
-    pub(crate) fn create(&self, limits: Limits, family: Family) -> Key {
-        self.insert(Socket::new(limits, family))
+    pub(crate) fn create(&self, kind: Kind, limits: Limits, family: Family) -> Key {
+        self.insert(Socket::new(kind, limits, family))
     }
 
     fn insert(&self, socket: Socket) -> Key {
@@ -170,6 +159,7 @@ impl Session {
     /// Closes an object's socket. What LuaSocket would have read by now can still be received.
     pub(crate) fn close(&self, key: Key) {
         let Some((state, duplicate)) = self.with(key, |socket| {
+            socket.was_refused = false;
             (std::mem::replace(&mut socket.state, State::Closed), socket.duplicate.take())
         }) else {
             return;
@@ -224,6 +214,10 @@ impl Session {
 
     /// The peer's address.
     pub(crate) fn peer_name(&self, host: &dyn Host, key: Key) -> Outcome<Address> {
+        self.settle(key);
+        if self.with(key, |socket| matches!(socket.state, State::Connecting { .. })) == Some(true) {
+            return Err(Failure::os(Errno::NOTCONN.raw_os_error()).into());
+        }
         let Line { pipe, id } = self.line(key)?;
         expect_address(pipe.call(host, &Call::PeerName(PeerName { socket: id }), control())??)
     }
@@ -233,7 +227,7 @@ impl Session {
         &self,
         host: &dyn Host,
         key: Key,
-        option: TcpOption,
+        option: SocketOption,
         value: OptionValue,
     ) -> Outcome<()> {
         let Line { pipe, id } = self.line(key)?;
@@ -242,7 +236,7 @@ impl Session {
     }
 
     /// Reads an option.
-    pub(crate) fn option(&self, host: &dyn Host, key: Key, option: TcpOption) -> Outcome<OptionValue> {
+    pub(crate) fn option(&self, host: &dyn Host, key: Key, option: SocketOption) -> Outcome<OptionValue> {
         let Line { pipe, id } = self.line(key)?;
         match pipe.call(host, &Call::GetOption(GetOption { socket: id, option }), control())?? {
             Reply::Option(value) => Ok(value),
@@ -252,12 +246,23 @@ impl Session {
 
     /// The error that waits on a socket and is cleared by asking, if there is one.
     pub(crate) fn take_error(&self, host: &dyn Host, key: Key) -> Outcome<Option<Failure>> {
-        self.line(key)?.pipe.look();
+        if let Some(pipe) = self.with(key, |socket| socket.state.pipe().cloned()).flatten() {
+            pipe.look();
+        }
         self.settle(key);
         if let Some(failure) = self.take_failure(key) {
             return Ok(Some(failure));
         }
-        match self.option(host, key, TcpOption::Error)? {
+        // A socket that LuaSocket would have by now, and nothing to tell of it.
+        let has_none = self.with(key, |socket| match &socket.state {
+            State::Connecting { .. } => true,
+            State::Closed => socket.was_refused,
+            _ => false,
+        });
+        if has_none == Some(true) {
+            return Ok(None);
+        }
+        match self.option(host, key, SocketOption::Error)? {
             OptionValue::Number(errno) if errno != 0 => Ok(Some(Failure::os(errno))),
             _ => Ok(None),
         }
@@ -278,6 +283,11 @@ impl Session {
     /// An object's time limits.
     pub(crate) fn limits(&self, key: Key) -> Option<Limits> {
         self.with(key, |socket| socket.limits)
+    }
+
+    /// What kind of socket the object is for.
+    pub(crate) fn kind(&self, key: Key) -> Kind {
+        self.with(key, |socket| socket.kind).unwrap_or(Kind::Tcp)
     }
 
     /// The object's recorded family.
@@ -319,7 +329,7 @@ impl Session {
     /// Tells the daemon the limits of a socket, for the operator to see.
     fn show_limits(&self, key: Key) {
         let Some((Some(Line { pipe, id }), limits)) =
-            self.with(key, |socket| (socket.state.line().cloned(), socket.limits))
+            self.with(key, |socket| (socket.state.line(), socket.limits))
         else {
             return;
         };
@@ -335,8 +345,8 @@ impl Session {
     /// The object's socket in the daemon.
     fn line(&self, key: Key) -> Outcome<Line> {
         self.settle(key);
-        let line = self.with(key, |socket| socket.state.line().cloned()).flatten();
-        line.ok_or_else(|| Failure::os(rustix::io::Errno::BADF.raw_os_error()).into())
+        let line = self.with(key, |socket| socket.state.line()).flatten();
+        line.ok_or_else(|| Failure::os(Errno::BADF.raw_os_error()).into())
     }
 
     /// The object's connection.

@@ -11,6 +11,7 @@ pub mod build;
 pub mod daemon;
 pub mod interpreter;
 pub mod jail;
+pub mod judge;
 pub mod network;
 pub mod peer;
 pub mod pipe;

@@ -113,6 +113,6 @@ mod tests {
     #[test]
     fn only_what_is_meant_for_users_is_shown() {
         let names: Vec<String> = public().get_subcommands().map(|it| it.get_name().to_owned()).collect();
-        assert_eq!(names, ["run", "exec", "serve", "path"]);
+        assert_eq!(names, ["run", "exec", "serve", "check", "path"]);
     }
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod check;
 mod command;
 mod exec;
 mod generate;
@@ -7,6 +8,7 @@ mod inside;
 mod keeper;
 mod modules;
 mod path;
+mod policy_file;
 mod run;
 mod script;
 mod serve;
@@ -14,6 +16,7 @@ mod supervise;
 mod terminal;
 mod unsafe_lua;
 
+pub use check::check;
 pub use command::become_command;
 pub use exec::exec;
 pub use generate::generate;
@@ -25,6 +28,12 @@ pub use serve::serve;
 
 use std::fmt::Display;
 use std::process::ExitCode;
+
+/// Says what is wrong with the configuration.
+fn misconfigured(what: impl Display) -> ExitCode {
+    eprintln!("luasocketd: {what}");
+    ExitCode::from(2)
+}
 
 /// Says why the thing asked for failed.
 fn failed(what: impl Display) -> ExitCode {

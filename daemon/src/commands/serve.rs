@@ -12,7 +12,8 @@ use rustix::process::{Resource, Rlimit};
 use sd_notify::NotifyState;
 use tracing::level_filters::LevelFilter;
 
-use super::failed;
+use super::policy_file::read_policy;
+use super::{failed, misconfigured};
 use crate::cli::ServeOptions;
 use crate::log;
 
@@ -22,36 +23,56 @@ const SYSTEM_PATH: &str = "/run/luasocketd/luasocketd.sock";
 /// Serves until a signal ends it.
 pub fn serve(options: ServeOptions) -> ExitCode {
     log::start(LevelFilter::INFO, options.log.verbose);
-    let path = match options.socket.clone().map_or_else(default_path, Ok) {
-        Ok(path) => path,
+    let policy = match &options.config {
+        Some(file) => match read_policy(file) {
+            Ok(policy) => policy,
+            Err(error) => return misconfigured(error),
+        },
+        None => Policy::new(options.policy.allow.clone()),
+    };
+    let paths = match options.socket.as_slice() {
+        [] => default_path().map(|path| vec![path]),
+        paths => Ok(paths.to_vec()),
+    };
+    let paths = match paths {
+        Ok(paths) => paths,
         Err(error) => return failed(error),
     };
-    let signals = match Signals::catch(&[number::SIGTERM, number::SIGINT]) {
+    let signals = match Signals::catch(&[number::SIGTERM, number::SIGINT, number::SIGHUP]) {
         Ok(signals) => signals,
         Err(error) => return failed(format!("cannot catch signals: {error}")),
     };
-    let listener = match PipeListener::bind(&path) {
-        Ok(listener) => listener,
+    let listeners = match paths.iter().map(|path| PipeListener::bind(path)).collect() {
+        Ok(listeners) => listeners,
         Err(error) => return failed(error),
     };
-    match serve_on(listener, signals, &options) {
+    match serve_on(listeners, signals, policy, &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(format!("the event loop failed: {error}")),
     }
 }
 
-fn serve_on(listener: PipeListener, signals: Signals, options: &ServeOptions) -> io::Result<()> {
-    if options.policy.allow.is_empty() {
-        tracing::warn!("no --allow rule: every connection is refused");
+fn serve_on(
+    listeners: Vec<PipeListener>,
+    signals: Signals,
+    policy: Policy,
+    options: &ServeOptions,
+) -> io::Result<()> {
+    if options.config.is_none() && options.policy.allow.is_empty() {
+        tracing::warn!("no --allow rule and no --config: every connection is refused");
     }
     raise_descriptor_limit();
-    let config = Config { policy: Policy::new(options.policy.allow.clone()), ..Config::default() };
-    let path = listener.path().to_owned();
+    let config = Config { policy, ..Config::default() };
+    let paths: Vec<PathBuf> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
     let mut worker = Worker::new(config, signals)?;
-    worker.listen(listener)?;
-    announce(&path);
+    listeners.into_iter().try_for_each(|listener| worker.listen(listener))?;
+    paths.iter().for_each(|path| announce(path));
     let mut ending = false;
-    let ended = worker.run(|worker, _signal| {
+    let ended = worker.run(|worker, signal| {
+        // A terminal that goes away sends this one, too, and means the end.
+        if signal.number == number::SIGHUP && signal.sent {
+            return reload(worker, options.config.as_deref());
+        }
         if std::mem::replace(&mut ending, true) {
             tracing::warn!("second signal: ending at once");
             return worker.stop();
@@ -67,6 +88,24 @@ fn serve_on(listener: PipeListener, signals: Signals, options: &ServeOptions) ->
         _ => tracing::warn!(clients, sockets, "ended: what these had not delivered is lost"),
     }
     Ok(())
+}
+
+/// Reads the policy file again. A wrong one changes nothing.
+fn reload(worker: &mut Worker, file: Option<&Path>) {
+    let Some(file) = file else {
+        return tracing::warn!("SIGHUP: there is no --config, so there is nothing to read again");
+    };
+    match read_policy(file) {
+        Ok(policy) => {
+            tracing::info!(profiles = policy.profiles().len(), "new policy from {}", file.display());
+            worker.set_policy(policy);
+            notify(&[NotifyState::Status(&format!("policy read from {}", file.display()))]);
+        }
+        Err(error) => {
+            tracing::error!("the policy stays as it was: {error}");
+            notify(&[NotifyState::Status(&format!("the policy stays as it was: {error}"))]);
+        }
+    }
 }
 
 /// Takes all the descriptors that the system grants: each client and each socket needs one.

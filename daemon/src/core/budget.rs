@@ -1,11 +1,11 @@
 //! What one client may hold: charged before it is held, released by drop.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
 macro_rules! resources {
-    ($($(#[$doc:meta])* $variant:ident = $field:ident, $what:literal, $default:expr;)+) => {
+    ($($(#[$doc:meta])* $variant:ident = $field:ident, $key:literal, $what:literal, $default:expr;)+) => {
         /// Something that a client can hold.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Resource {
@@ -15,6 +15,11 @@ macro_rules! resources {
         impl Resource {
             /// Every resource.
             pub const ALL: &[Resource] = &[$(Resource::$variant),+];
+
+            /// The key of its limit in a policy file.
+            pub const fn key(self) -> &'static str {
+                match self { $(Resource::$variant => $key),+ }
+            }
         }
 
         impl fmt::Display for Resource {
@@ -40,19 +45,24 @@ macro_rules! resources {
             pub fn of(&self, resource: Resource) -> u64 {
                 match resource { $(Resource::$variant => self.$field),+ }
             }
+
+            /// Changes the limit of one resource.
+            pub fn set(&mut self, resource: Resource, limit: u64) {
+                match resource { $(Resource::$variant => self.$field = limit),+ }
+            }
         }
     };
 }
 
 resources! {
     /// Bytes that the client may make the daemon hold: all credit granted to it, used or not.
-    Bytes = bytes, "bytes held", 256 * 1024 * 1024;
+    Bytes = bytes, "bytes_held", "bytes held", 256 * 1024 * 1024;
     /// Sockets, those that still deliver accepted bytes after their close included.
-    Sockets = sockets, "sockets", 16_384;
+    Sockets = sockets, "sockets", "sockets", 16_384;
     /// Requests that are not answered yet.
-    Calls = calls, "calls under way", 16_384;
+    Calls = calls, "calls", "calls under way", 16_384;
     /// Name lookups, abandoned ones included until the resolver lets go of them.
-    Lookups = lookups, "name lookups under way", 32;
+    Lookups = lookups, "lookups", "name lookups under way", 32;
 }
 
 /// A charge that did not fit.
@@ -76,14 +86,19 @@ pub struct Budget(Rc<Ledger>);
 
 #[derive(Debug)]
 struct Ledger {
-    limits: Limits,
+    limits: RefCell<Limits>,
     used: [Cell<u64>; Resource::ALL.len()],
 }
 
 impl Budget {
     /// An account with nothing charged.
     pub fn new(limits: Limits) -> Self {
-        Budget(Rc::new(Ledger { limits, used: Default::default() }))
+        Budget(Rc::new(Ledger { limits: RefCell::new(limits), used: Default::default() }))
+    }
+
+    /// Changes the limits. What is charged beyond them stays until it is released.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.0.limits.borrow_mut() = limits;
     }
 
     /// Charges `amount`, until the charge is dropped.
@@ -103,7 +118,7 @@ impl Budget {
 
     /// How much of a resource can still be charged.
     pub fn free(&self, resource: Resource) -> u64 {
-        self.0.limits.of(resource).saturating_sub(self.used(resource))
+        self.0.limits.borrow().of(resource).saturating_sub(self.used(resource))
     }
 }
 
@@ -122,7 +137,7 @@ impl Charge {
     /// [`OverLimit`] when the limit would be passed; then the charge stays as it was.
     pub fn resize(&mut self, amount: u64) -> Result<(), OverLimit> {
         let ledger = &self.budget.0;
-        let (used, limit) = (&ledger.used[self.resource as usize], ledger.limits.of(self.resource));
+        let (used, limit) = (&ledger.used[self.resource as usize], ledger.limits.borrow().of(self.resource));
         let others = used.get() - self.amount;
         let sum = others.checked_add(amount).filter(|&sum| sum <= limit || amount <= self.amount);
         used.set(sum.ok_or(OverLimit { resource: self.resource, limit })?);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Code, Failure};
 
-use super::action::{Action, Lookup, Reply};
+use super::action::{Action, Lookup, Question, Reply};
 use super::budget::{Charge, OverLimit, Resource};
 use super::client::{PendingCall, Subject};
 use super::machine::Core;
@@ -53,6 +53,16 @@ impl Core {
         Ok(())
     }
 
+    /// The time limit of a call to connect, to bind or to look up: the script's own or that of its profile,
+    /// whichever is shorter.
+    pub(crate) fn bounded(&self, client: ClientId, timeout_ms: Option<u64>) -> Option<u64> {
+        let profile = self.clients.get(client).and_then(|client| client.profile.as_ref());
+        let most = profile.and_then(|profile| profile.connect_timeout);
+        // A profile's time is at most a day.
+        let most = most.map(|most| most.as_millis() as u64);
+        timeout_ms.into_iter().chain(most).min()
+    }
+
     /// Lets a request go that is being answered.
     fn end_call(&mut self, client: ClientId, request: u32) {
         let call = self.clients.get_mut(client).and_then(|client| client.calls.remove(&request));
@@ -78,29 +88,29 @@ impl Core {
         &mut self,
         client: ClientId,
         purpose: Purpose,
-        lookup: impl FnOnce(LookupId) -> Lookup,
+        question: Question,
     ) -> Result<LookupId, Failure> {
         let gone = || Failure::new(Code::Closed, "the client has gone");
         let budget = &self.clients.get(client).ok_or_else(gone)?.budget;
         let charge = budget.charge(Resource::Lookups, 1).map_err(over_limit)?;
         let id = self.lookups.insert(PendingLookup { purpose, _charge: charge });
         let id = id.ok_or_else(|| Failure::new(Code::Limit, "no lookup slots"))?;
-        self.act(Action::Lookup(lookup(id)));
+        self.act(Action::Lookup(Lookup { lookup: id, question }));
         Ok(id)
     }
 
     /// Ends a request because its time is over.
-    pub(crate) fn on_call_timeout(&mut self, client: ClientId, request: u32) {
-        self.abandon_call(client, request, Failure::new(Code::Timeout, "the call's time limit passed"));
+    pub(crate) fn on_call_timeout(&mut self, client: ClientId, request: u32, now: Instant) {
+        self.abandon_call(client, request, Failure::new(Code::Timeout, "the call's time limit passed"), now);
     }
 
     /// Ends a request because its client wants so.
-    pub(crate) fn on_cancel(&mut self, client: ClientId, request: u32) {
-        self.abandon_call(client, request, cancelled());
+    pub(crate) fn on_cancel(&mut self, client: ClientId, request: u32, now: Instant) {
+        self.abandon_call(client, request, cancelled(), now);
     }
 
     /// Fails a request that waits, and undoes what it had begun.
-    fn abandon_call(&mut self, client: ClientId, request: u32, failure: Failure) {
+    fn abandon_call(&mut self, client: ClientId, request: u32, failure: Failure, now: Instant) {
         let Some(call) = self.clients.get(client).and_then(|client| client.calls.get(&request)) else {
             return;
         };
@@ -115,6 +125,7 @@ impl Core {
                     accepts.retain(|accept| accept.request != request);
                     self.fail(client, request, failure);
                 }
+                Some(State::Datagrams(_)) => self.abandon_datagram_call(socket, request, failure, now),
                 _ => self.fail_socket_call(socket, failure),
             },
         }

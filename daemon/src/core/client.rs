@@ -1,12 +1,17 @@
 //! One pipe and what its script has going on.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use luasocketd_protocol::{CLIENT_NAME_MAX, Hello, SocketId};
 
 use super::budget::{Budget, Charge};
+use super::meter::Meter;
+use super::policy::Profile;
 use super::slots::LookupId;
 
 /// Who is at the other end of a pipe, as the kernel says.
@@ -26,12 +31,36 @@ impl fmt::Display for Credentials {
     }
 }
 
+/// Who is at the other end of a pipe, and how it came in: all that the kernel says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// User, group and process.
+    pub credentials: Credentials,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// The path that it has connected to, if it has not got its pipe in another way.
+    pub socket: Option<String>,
+}
+
+impl From<Credentials> for Identity {
+    /// Somebody of whom no more is known.
+    fn from(credentials: Credentials) -> Self {
+        Identity { credentials, groups: Vec::new(), socket: None }
+    }
+}
+
 /// What the core knows of a client.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) credentials: Credentials,
+    pub(crate) groups: Vec<u32>,
+    pub(crate) socket: Option<String>,
     pub(crate) phase: Phase,
+    /// What it may do; nothing before it has said hello.
+    pub(crate) profile: Option<Arc<Profile>>,
     pub(crate) budget: Budget,
+    /// How fast it goes, with all of its sockets.
+    pub(crate) meter: Rc<RefCell<Meter>>,
     /// What the shell may buffer on its pipe.
     pub(crate) _pipe: Charge,
     /// Its sockets, those not counted that only deliver what was accepted before their close.

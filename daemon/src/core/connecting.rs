@@ -1,21 +1,27 @@
 //! From `connect` to the first byte: name, policy, attempts, connection.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use luasocketd_protocol::{Code, Connect, Endpoint, Failure, Family, MAX_WINDOW, SocketId};
+use luasocketd_protocol::{Connect, Endpoint, Failure, Family, Kind, MAX_WINDOW, SocketId};
 
-use super::action::{Action, Lookup, Names, Reply};
+use super::action::{Action, Names, Question, Reply};
 use super::calls::{Purpose, over_limit};
 use super::client::Subject;
 use super::dial::{Dial, Next};
 use super::flow::Flow;
+use super::lookups::no_address;
 use super::machine::{Core, shutting_down};
-use super::policy::{Verb, Verdict};
-use super::requests::{bad_argument, check_name, denied, eai, errno};
+use super::place::{Place, check_path};
+use super::policy::Verb;
+use super::requests::{bad_argument, check_name, errno};
 use super::slots::ClientId;
-use super::socket::{ConnectPlan, Plan, State};
+use super::socket::{Admitted, ConnectPlan, Plan, State};
 use super::timers::Timer;
+
+/// How long to wait before the listener of a path is tried again whose backlog was full: the system gives no
+/// sign when it has room.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
 
 impl Core {
     pub(crate) fn on_connect(
@@ -32,22 +38,30 @@ impl Core {
         }
         let own = connect.socket.map(|socket| self.idle_for_connect(client, socket)).transpose()?;
         let family = own.as_ref().map_or(connect.family, |(family, _)| *family);
-        let host = peer_host(connect.host, family);
-        self.judge_name(Verb::Connect, host)?;
+        let is_path = family == Family::Unix;
+        let host = if is_path { connect.host } else { peer_host(connect.host, family) };
+        if is_path {
+            check_path(host)?;
+            self.judge_path(client, Verb::Connect, host)?;
+        } else {
+            self.judge_lookup(client, Some(Verb::Connect), host)?;
+        }
+        let timeout_ms = self.bounded(client, connect.timeout_ms);
         let plan = ConnectPlan { host: host.to_owned(), window: connect.window, own };
         let socket = match connect.socket {
             Some(socket) => {
-                self.begin_call(client, request, Subject::Socket(socket), connect.timeout_ms, now)?;
+                self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)?;
                 socket
             }
             None => {
-                let state = State::Idle { family, bound: None };
-                let socket = self.new_socket(client, state)?;
-                self.begin_socket_call(client, request, socket, connect.timeout_ms, now)?;
+                let kind = if is_path { Kind::UnixStream } else { Kind::Tcp };
+                let socket = self.new_socket(client, kind, State::Idle { family, bound: None })?;
+                self.begin_socket_call(client, request, socket, timeout_ms, now)?;
                 socket
             }
         };
         match literal(host, connect.port, family) {
+            _ if is_path => self.dial_path(client, socket, request, plan, now),
             Some(address) => self.dial(socket, request, plan, &[address], now),
             None => {
                 self.resolve_for(socket, request, host, connect.port, family, Plan::Connect(plan));
@@ -61,13 +75,51 @@ impl Core {
         &mut self,
         client: ClientId,
         socket: SocketId,
-    ) -> Result<(Family, Option<(String, SocketAddr)>), Failure> {
+    ) -> Result<(Family, Option<(String, Place)>), Failure> {
         match &self.own(client, socket)?.state {
             State::Idle { family, bound } => Ok((*family, bound.clone())),
             State::Connected(_) | State::Listening { .. } | State::Starting { .. } => {
                 Err(Failure::os(errno::EISCONN))
             }
+            State::Datagrams(_) => Err(Failure::os(errno::EOPNOTSUPP)),
             _ => Err(Failure::os(errno::EALREADY)),
+        }
+    }
+
+    /// Starts to connect to a path that was judged.
+    fn dial_path(
+        &mut self,
+        client: ClientId,
+        socket: SocketId,
+        request: u32,
+        connect: ConnectPlan,
+        now: Instant,
+    ) {
+        let (path, follow) = (connect.host.clone(), self.follows_links(client));
+        let counted = self.count_connect(client, now);
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let places = vec![Place::Path(path.clone())];
+        entry.admitted = Some(Admitted { verb: Verb::Connect, host: path.clone(), places });
+        entry.state = State::DialingPath { request, connect, follow, next_attempt: None };
+        match counted {
+            Ok(()) => self.act(Action::DialPath { socket, path, follow }),
+            Err(refusal) => self.fail_socket_call(socket, refusal),
+        }
+    }
+
+    fn on_path_dialed(&mut self, socket: SocketId, result: Result<Names, i32>, now: Instant) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
+        let State::DialingPath { request, connect, next_attempt, .. } = &mut entry.state else { return };
+        let (request, window) = (*request, connect.window);
+        match result {
+            Ok(names) => self.establish(client, request, socket, window, names),
+            Err(errno::EAGAIN) => {
+                let at = now + BACKLOG_PAUSE;
+                *next_attempt = Some(at);
+                self.timers.set(at, Timer::Dial(socket));
+            }
+            Err(errno) => self.fail_socket_call(socket, Failure::os(errno)),
         }
     }
 
@@ -82,7 +134,13 @@ impl Core {
         plan: Plan,
     ) {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
-        let question = |lookup| Lookup { lookup, host: host.to_owned(), port: port.to_owned(), family };
+        let question = Question::Addresses {
+            host: host.to_owned(),
+            port: Some(port.to_owned()),
+            family,
+            kind: Kind::Tcp,
+            numeric: false,
+        };
         let lookup = self.begin_lookup(client, Purpose::Socket(socket), question);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         match lookup {
@@ -106,12 +164,12 @@ impl Core {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         match &entry.state {
             State::Resolving { lookup, .. } if *lookup == answered => {}
+            State::Datagrams(_) => return self.on_datagrams_resolved(socket, answered, result, now),
             _ => return,
         }
         let addresses = match result {
             Ok(addresses) if addresses.is_empty() => {
-                let (code, message) = (Code::Resolve, "the name has no address".to_owned());
-                return self.fail_socket_call(socket, Failure { code, detail: eai::NODATA, message });
+                return self.fail_socket_call(socket, no_address());
             }
             Ok(addresses) => addresses,
             Err(failure) => return self.fail_socket_call(socket, failure),
@@ -122,7 +180,7 @@ impl Core {
                 self.dial(socket, request, plan, &addresses, now);
             }
             State::Resolving { request, plan: Plan::Bind(plan), .. } => {
-                self.bind_to(socket, request, plan, addresses.into());
+                self.bind_to(socket, request, plan, addresses.into_iter().map(Place::Net).collect());
             }
             other => entry.state = other,
         }
@@ -137,18 +195,19 @@ impl Core {
         addresses: &[SocketAddr],
         now: Instant,
     ) {
-        let policy = &self.config.policy;
-        let allows =
-            |address: &&SocketAddr| policy.decide_connect(&connect.host, **address) == Verdict::Allow;
-        let allowed: Vec<SocketAddr> = addresses.iter().filter(allows).copied().collect();
-        let refusal = format!("no rule allows connecting to {}", connect.host.escape_default());
+        let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
+        let judged = self
+            .judge_addresses(client, Verb::Connect, &connect.host, addresses)
+            .and_then(|allowed| self.count_connect(client, now).map(|()| allowed));
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let dial = Dial::new(&allowed, connect.own.is_none());
+        let places = judged.iter().flatten().copied().map(Place::Net).collect();
+        entry.admitted = Some(Admitted { verb: Verb::Connect, host: connect.host.clone(), places });
+        let dial = Dial::new(judged.as_deref().unwrap_or_default(), connect.own.is_none());
         entry.state = State::Dialing { request, connect, dial, next_attempt: None };
-        if allowed.is_empty() {
-            return self.fail_socket_call(socket, denied(refusal));
+        match judged {
+            Ok(_) => self.start_attempt(socket, false, now),
+            Err(refusal) => self.fail_socket_call(socket, refusal),
         }
-        self.start_attempt(socket, false, now);
     }
 
     /// Starts the next attempt of a connect, if it is its turn.
@@ -172,6 +231,13 @@ impl Core {
     }
 
     pub(crate) fn on_dial_delay(&mut self, socket: SocketId, now: Instant) {
+        if let Some(State::DialingPath { connect, follow, next_attempt, .. }) =
+            self.sockets.get_mut(socket).map(|socket| &mut socket.state)
+        {
+            *next_attempt = None;
+            let action = Action::DialPath { socket, path: connect.host.clone(), follow: *follow };
+            return self.act(action);
+        }
         self.start_attempt(socket, true, now);
     }
 
@@ -183,7 +249,11 @@ impl Core {
         now: Instant,
     ) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let State::Dialing { dial, connect, .. } = &mut entry.state else { return };
+        let (dial, connect) = match &mut entry.state {
+            State::Dialing { dial, connect, .. } => (dial, connect),
+            State::DialingPath { .. } => return self.on_path_dialed(socket, result, now),
+            _ => return,
+        };
         if !dial.is_running(attempt) {
             return;
         }
@@ -207,12 +277,16 @@ impl Core {
             return;
         };
         let (request, window) = (*request, connect.window);
+        let address = dial.address(winner);
         let losers: Vec<usize> = dial.running().iter().copied().filter(|&other| other != winner).collect();
         for attempt in losers {
             // Attempts on a socket of one's own come one at a time.
             self.act(Action::HangUp { socket, attempt, own: false });
         }
         self.cancel_dial_timer(socket);
+        if let Some(admitted) = self.sockets.get_mut(socket).and_then(|socket| socket.admitted.as_mut()) {
+            admitted.places = address.into_iter().map(Place::Net).collect();
+        }
         self.establish(client, request, socket, window, names);
     }
 
@@ -232,7 +306,7 @@ impl Core {
             Ok(flow) => flow,
             Err(over) => {
                 let state = self.sockets.get(socket).map(|socket| &socket.state);
-                if let Some(State::Dialing { .. }) = state {
+                if let Some(State::Dialing { .. } | State::DialingPath { .. }) = state {
                     return self.fail_socket_call(socket, over_limit(over));
                 }
                 self.forget_socket(socket);
@@ -253,8 +327,9 @@ impl Core {
     }
 
     pub(crate) fn cancel_dial_timer(&mut self, socket: SocketId) {
-        if let Some(State::Dialing { next_attempt: Some(at), .. }) =
-            self.sockets.get(socket).map(|socket| &socket.state)
+        if let Some(
+            State::Dialing { next_attempt: Some(at), .. } | State::DialingPath { next_attempt: Some(at), .. },
+        ) = self.sockets.get(socket).map(|socket| &socket.state)
         {
             self.timers.cancel(*at, Timer::Dial(socket));
         }
@@ -270,7 +345,7 @@ pub(crate) fn literal(host: &str, port: &str, family: Family) -> Option<SocketAd
 }
 
 /// `"*"` as a peer is this machine, as glibc has it.
-fn peer_host(host: &str, family: Family) -> &str {
+pub(crate) fn peer_host(host: &str, family: Family) -> &str {
     match (host, family) {
         ("*", Family::Inet6) => "::1",
         ("*", _) => "127.0.0.1",

@@ -68,6 +68,11 @@ impl Dial {
         if over { Next::GiveUp(self.last_error) } else { Next::Wait }
     }
 
+    /// Where an attempt goes.
+    pub(crate) fn address(&self, attempt: usize) -> Option<SocketAddr> {
+        self.addresses.get(attempt).copied()
+    }
+
     /// Whether the attempt is under way.
     pub(crate) fn is_running(&self, attempt: usize) -> bool {
         self.running.contains(&attempt)

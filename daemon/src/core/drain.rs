@@ -58,7 +58,9 @@ impl Core {
             return;
         }
         self.cancel_socket_calls(id);
-        let until = now + self.config.timeouts.linger;
+        let profile = self.clients.get(client).and_then(|client| client.profile.as_ref());
+        let linger = profile.and_then(|profile| profile.linger).unwrap_or(self.config.timeouts.linger);
+        let until = now + linger;
         let Some(entry) = self.sockets.get_mut(id) else { return };
         if !matches!(&entry.state, State::Connected(flow) if flow.held() > 0 && !flow.failed) {
             return self.forget_socket(id);
@@ -81,6 +83,7 @@ impl Core {
 
     /// Answers every request that waits for the socket: it is being closed.
     fn cancel_socket_calls(&mut self, socket: SocketId) {
+        self.cancel_datagram_calls(socket);
         let Some(Socket { client, state, .. }) = self.sockets.get_mut(socket) else { return };
         let client = *client;
         let requests: Vec<u32> = match state {
@@ -89,8 +92,13 @@ impl Core {
             | State::Resolving { request, .. }
             | State::Binding { request, .. }
             | State::Dialing { request, .. }
+            | State::DialingPath { request, .. }
             | State::Starting { request, .. } => vec![*request],
-            State::Idle { .. } | State::Reserved | State::Connected(_) | State::Closing { .. } => vec![],
+            State::Idle { .. }
+            | State::Datagrams(_)
+            | State::Reserved
+            | State::Connected(_)
+            | State::Closing { .. } => vec![],
         };
         for request in requests {
             self.fail(client, request, cancelled());
@@ -107,12 +115,14 @@ impl Core {
         let (request, before) = match &mut entry.state {
             State::Opening { request, .. } => (*request, None),
             State::Resolving { request, plan: Plan::Connect(connect), .. }
-            | State::Dialing { request, connect, .. } => (*request, connect.own.take()),
+            | State::Dialing { request, connect, .. }
+            | State::DialingPath { request, connect, .. } => (*request, connect.own.take()),
             State::Resolving { request, plan: Plan::Bind(bind), .. }
             | State::Binding { request, bind, .. } => (*request, bind.own.map(|family| (family, None))),
             State::Starting { request, family, bound } => (*request, Some((*family, bound.take()))),
             State::Idle { .. }
             | State::Listening { .. }
+            | State::Datagrams(_)
             | State::Reserved
             | State::Connected(_)
             | State::Closing { .. } => return,
@@ -139,7 +149,12 @@ impl Core {
 
     /// Tells the resolver that the socket waits for no name any more.
     fn drop_lookup(&mut self, socket: SocketId) {
-        if let Some(&State::Resolving { lookup, .. }) = self.sockets.get(socket).map(|socket| &socket.state) {
+        let lookup = match self.sockets.get(socket).map(|socket| &socket.state) {
+            Some(State::Resolving { lookup, .. }) => Some(*lookup),
+            Some(State::Datagrams(datagrams)) => datagrams.lookup(),
+            _ => None,
+        };
+        if let Some(lookup) = lookup {
             self.act(Action::DropLookup { lookup });
         }
     }
@@ -149,8 +164,16 @@ impl Core {
         self.hang_up(id);
         self.drop_lookup(id);
         let Some(socket) = self.sockets.remove(id) else { return };
+        if let Some(at) = socket.resumes {
+            self.timers.cancel(at, Timer::Pace(id));
+        }
         if let State::Closing { until, .. } = socket.state {
             self.timers.cancel(until, Timer::Linger(id));
+        }
+        if let State::Datagrams(datagrams) = &socket.state
+            && let Some(at) = datagrams.resend
+        {
+            self.timers.cancel(at, Timer::Resend(id));
         }
         if let State::Listening { taking: Some(reserved), .. } = socket.state {
             self.forget_socket(reserved);

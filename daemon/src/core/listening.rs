@@ -9,10 +9,11 @@ use super::action::{Action, Names, Reply};
 use super::client::Subject;
 use super::connecting::check_window;
 use super::machine::Core;
-use super::policy::Verdict;
-use super::requests::{denied, errno};
+use super::place::Place;
+use super::policy::Verb;
+use super::requests::errno;
 use super::slots::ClientId;
-use super::socket::{AcceptPlan, State};
+use super::socket::{AcceptPlan, Admitted, State};
 
 impl Core {
     pub(crate) fn on_listen(
@@ -31,14 +32,20 @@ impl Core {
                 return Ok(Some(Reply::Nil));
             }
             State::Idle { family, bound } => (*family, bound.clone()),
+            State::Datagrams(_) => return Err(Failure::os(errno::EOPNOTSUPP)),
             _ => return Err(Failure::os(errno::EINVAL)),
         };
-        let (host, local) = bound.clone().unwrap_or_else(|| ("*".to_owned(), unspecified(family)));
-        if self.config.policy.decide_listen(&host, local) == Verdict::Deny {
-            return Err(denied(format!("no rule allows listening on {local}")));
-        }
+        let (host, local) = match &bound {
+            Some((host, place)) => (host.clone(), place.clone()),
+            // The kernel's answer to a local socket without a name.
+            None if family == Family::Unix => return Err(Failure::os(errno::EINVAL)),
+            None => ("*".to_owned(), Place::Net(unspecified(family))),
+        };
+        self.judge_place(client, Verb::Listen, &host, &local)?;
         self.begin_call(client, request, Subject::Socket(socket), None, now)?;
-        self.own(client, socket)?.state = State::Starting { request, family, bound };
+        let entry = self.own(client, socket)?;
+        entry.admitted = Some(Admitted { verb: Verb::Listen, host, places: vec![local] });
+        entry.state = State::Starting { request, family, bound };
         self.act(Action::Listen { socket, backlog });
         Ok(None)
     }
@@ -85,7 +92,8 @@ impl Core {
         let client = entry.client;
         let State::Listening { accepts, taking: None, .. } = &entry.state else { return };
         let Some(request) = accepts.front().map(|accept| accept.request) else { return };
-        match self.new_socket(client, State::Reserved) {
+        let kind = entry.kind;
+        match self.new_socket(client, kind, State::Reserved) {
             Ok(socket) => {
                 if let Some(State::Listening { taking, .. }) =
                     self.sockets.get_mut(listener).map(|entry| &mut entry.state)
@@ -110,6 +118,10 @@ impl Core {
         match result {
             Ok(Some(names)) => {
                 self.drop_accept(listener);
+                let admitted = self.sockets.get(listener).and_then(|entry| entry.admitted.clone());
+                if let Some(entry) = self.sockets.get_mut(socket) {
+                    entry.admitted = admitted;
+                }
                 self.establish(client, accept.request, socket, accept.window, names);
                 self.take_connection(listener);
             }
@@ -152,6 +164,23 @@ impl Core {
         }
     }
 
+    /// Ends a listening socket whose client may not listen there any more.
+    pub(crate) fn stop_listening(&mut self, listener: SocketId, failure: &Failure) {
+        let Some(entry) = self.sockets.get_mut(listener) else { return };
+        let client = entry.client;
+        let State::Listening { accepts, watched, .. } = &mut entry.state else { return };
+        let watched = *watched;
+        let requests: Vec<u32> = accepts.drain(..).map(|accept| accept.request).collect();
+        for request in requests {
+            self.fail(client, request, failure.clone());
+        }
+        if watched {
+            // Whoever waits for a connection there learns what has become of it by asking for one.
+            self.notify(client, DaemonNote::Acceptable(Acceptable { socket: listener }));
+        }
+        self.forget_socket(listener);
+    }
+
     pub(crate) fn on_acceptable(&mut self, socket: SocketId) {
         let Some(State::Listening { watched, .. }) = self.sockets.get(socket).map(|entry| &entry.state)
         else {
@@ -186,6 +215,6 @@ impl Core {
 fn unspecified(family: Family) -> SocketAddr {
     match family {
         Family::Inet6 | Family::Dual => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
-        Family::Inet | Family::Unspec => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        Family::Inet | Family::Unspec | Family::Unix => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
     }
 }

@@ -1,6 +1,8 @@
 //! The core itself: its tables, the way in, the way out, and the counting of bytes.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Code, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
@@ -8,9 +10,10 @@ use luasocketd_protocol::{Code, DaemonNote, Failure, MAX_FRAME, SocketId, Window
 use super::action::{Action, Input};
 use super::budget::{Budget, Limits, Resource};
 use super::calls::over_limit;
-use super::client::{Client, Credentials, Phase};
+use super::client::{Client, Identity, Phase};
 use super::flow::Admission;
-use super::policy::Policy;
+use super::meter::{Meter, Way};
+use super::policy::{Policy, Rates};
 use super::slots::{ClientId, LookupId, Slots};
 use super::socket::{Socket, State};
 use super::timers::{Timer, Timers};
@@ -80,7 +83,8 @@ impl Core {
     ///
     /// # Errors
     /// [`Code::ShuttingDown`] while the daemon drains, [`Code::Limit`] when the table is full.
-    pub fn add_client(&mut self, credentials: Credentials, now: Instant) -> Result<ClientId, Failure> {
+    pub fn add_client(&mut self, identity: impl Into<Identity>, now: Instant) -> Result<ClientId, Failure> {
+        let Identity { credentials, groups, socket } = identity.into();
         if self.draining.is_some() {
             return Err(shutting_down());
         }
@@ -88,9 +92,13 @@ impl Core {
         let budget = Budget::new(self.config.limits.clone());
         let client = Client {
             credentials,
+            groups,
+            socket,
             phase: Phase::Greeting(deadline),
+            profile: None,
             _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
             budget,
+            meter: Rc::new(RefCell::new(Meter::new(Rates::default(), now))),
             sockets: Default::default(),
             calls: Default::default(),
         };
@@ -109,6 +117,12 @@ impl Core {
             Input::Resolved { lookup, result } => self.on_resolved(lookup, result, now),
             Input::Opened { socket, result } => self.on_opened(socket, result),
             Input::Bound { socket, result } => self.on_bound(socket, result),
+            Input::PeerSet { socket, result } => self.on_peer_set(socket, result),
+            Input::PeerCleared { socket, request, result } => self.on_peer_cleared(socket, request, result),
+            Input::Sent { socket, request, result, bytes } => {
+                self.on_sent(socket, request, result, bytes, now);
+            }
+            Input::SocketError { socket, errno } => self.on_socket_error(socket, errno),
             Input::Listening { socket, result } => self.on_listening(socket, result),
             Input::Dialed { socket, attempt, result } => self.on_dialed(socket, attempt, result, now),
             Input::Acceptable { socket } => self.on_acceptable(socket),
@@ -117,6 +131,7 @@ impl Core {
             Input::PeerEnded { socket } => self.on_peer_ended(socket),
             Input::Failed { socket, failure } => self.on_failed(socket, failure),
             Input::Synced { client, request } => self.on_synced(client, request),
+            Input::NewPolicy { policy } => self.on_new_policy(policy, now),
             Input::Tick => self.handle_timers(now),
             Input::Drain { timeout } => self.on_drain(timeout, now),
         }
@@ -146,23 +161,19 @@ impl Core {
         }
     }
 
-    /// How many bytes from the network may be pushed to the socket's client now.
-    pub fn push_credit(&self, socket: SocketId) -> usize {
-        match self.sockets.get(socket).map(|socket| &socket.state) {
-            Some(State::Connected(flow)) if !flow.failed => flow.push_credit(),
-            _ => 0,
-        }
-    }
-
     /// Counts bytes that were pushed to the socket's client.
-    pub fn on_pushed(&mut self, socket: SocketId, length: usize) {
-        if let Some(flow) = self.sockets.get_mut(socket).and_then(Socket::flow) {
-            flow.on_pushed(length);
+    pub fn on_pushed(&mut self, socket: SocketId, length: usize, now: Instant) {
+        self.count_bytes(socket, Way::FromNetwork, length, now);
+        match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {
+            Some(State::Connected(flow) | State::Closing { flow, .. }) => flow.on_pushed(length),
+            Some(State::Datagrams(datagrams)) => datagrams.on_pushed(length),
+            _ => {}
         }
     }
 
     /// Counts bytes that the network has taken from the socket's queue.
-    pub fn on_written(&mut self, id: SocketId, length: usize) {
+    pub fn on_written(&mut self, id: SocketId, length: usize, now: Instant) {
+        self.count_bytes(id, Way::ToNetwork, length, now);
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let client = socket.client;
         match &mut socket.state {
@@ -220,8 +231,10 @@ impl Core {
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
                 Timer::Hello(client) => self.disconnect(client, "no hello in time"),
-                Timer::Call(client, request) => self.on_call_timeout(client, request),
+                Timer::Call(client, request) => self.on_call_timeout(client, request, now),
                 Timer::Dial(socket) => self.on_dial_delay(socket, now),
+                Timer::Resend(socket) => self.on_resend(socket, now),
+                Timer::Pace(socket) => self.on_pace(socket),
                 Timer::Linger(socket) => self.on_linger_over(socket),
                 Timer::Drain => self.on_drain_over(),
             }
@@ -249,5 +262,11 @@ mod tests {
             assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
         }
         assert!(documented.contains(&format!("and {PIPE_BYTES} for the pipe")));
+        let keys = Resource::ALL.iter().map(|resource| (resource.to_string(), resource.key()));
+        let rates = Rates::KEYS.iter().map(|&(key, name)| (name.to_owned(), key));
+        for (name, key) in keys.chain(rates) {
+            let row = format!("| {name} | `{key}` |");
+            assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
+        }
     }
 }

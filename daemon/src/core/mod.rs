@@ -10,24 +10,32 @@
 //! and a socket id or a request number is answered to its owner only.
 
 mod action;
+mod admitting;
 mod binding;
 pub mod budget;
 mod calls;
 mod client;
 mod connecting;
+mod datagram;
 mod dial;
 mod drain;
 mod flow;
+mod judging;
 mod listening;
+mod lookups;
 mod machine;
+mod meter;
+mod pacing;
+mod place;
 pub mod policy;
 mod requests;
 mod slots;
 mod socket;
 mod timers;
 
-pub use action::{Action, Ask, Input, Lookup, Names, Reply};
-pub use client::Credentials;
+pub use action::{Action, Answer, Ask, Input, Lookup, Names, Question, Reply};
+pub use client::{Credentials, Identity};
 pub use flow::Admission;
 pub use machine::{Config, Core, PIPE_BYTES, PIPE_OUT_MAX, Timeouts};
+pub use place::Place;
 pub use slots::{ClientId, Key, LookupId, Slots};

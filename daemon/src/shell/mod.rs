@@ -3,19 +3,27 @@
 //! Nothing here decides anything: what a client may do, who owns what and when something is over is
 //! the core's word. The shell moves the bytes and says how many.
 
+mod accounts;
+mod datagram;
 mod listener;
+mod option;
+mod path;
 mod perform;
 mod pipe;
 mod queue;
 mod resolver;
 mod signals;
+mod socket;
 mod system;
 mod table;
-mod tcp;
 mod tokens;
 mod traffic;
+mod unsafe_groups;
+mod unsafe_hosts;
+mod unsafe_option;
 mod worker;
 
+pub use accounts::{Account, System as SystemAccounts};
 pub use listener::{ListenError, PipeListener};
 pub use signals::{Caught, Signals, number};
 pub use worker::{Ending, Worker};

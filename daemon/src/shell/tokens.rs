@@ -9,8 +9,8 @@ use crate::core::{ClientId, Key};
 /// its slot's new owner try once in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The listening pipe.
-    Listener,
+    /// The listening pipe with this number.
+    Listener(u32),
     /// The resolver's answers.
     Resolver,
     /// Signals.
@@ -28,7 +28,7 @@ impl Source {
         let pack =
             |kind: usize, slot: u32, attempt: u32| kind << 48 | (attempt as usize) << 32 | slot as usize;
         Token(match self {
-            Source::Listener => pack(0, 0, 0),
+            Source::Listener(number) => pack(0, number, 0),
             Source::Resolver => pack(1, 0, 0),
             Source::Signals => pack(2, 0, 0),
             Source::Client(slot) => pack(3, slot, 0),
@@ -40,7 +40,7 @@ impl Source {
     pub(crate) fn of(token: Token) -> Option<Source> {
         let (slot, attempt) = (token.0 as u32, (token.0 >> 32 & 0xffff) as u32);
         Some(match token.0 >> 48 {
-            0 => Source::Listener,
+            0 => Source::Listener(slot),
             1 => Source::Resolver,
             2 => Source::Signals,
             3 => Source::Client(slot),
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_token_tells_its_source() {
         for source in [
-            Source::Listener,
+            Source::Listener(1),
             Source::Resolver,
             Source::Signals,
             Source::Client(u32::MAX),

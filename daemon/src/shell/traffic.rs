@@ -8,8 +8,8 @@ use luasocketd_protocol::{
 };
 
 use super::pipe::{Arrival, DATA_OUT_MAX, Pipe};
+use super::socket::{Phase, Stall, TURN_BYTES};
 use super::system::errno;
-use super::tcp::{Phase, Stall, TURN_BYTES};
 use super::worker::{Work, Worker};
 use crate::core::{Admission, ClientId, Input};
 
@@ -17,6 +17,9 @@ use crate::core::{Admission, ClientId, Input};
 /// A flood of calls then costs every other client well under a millisecond a turn.
 const TURN_COST: u32 = 4096;
 const CALL_COST: u32 = 16;
+/// Making and binding a socket costs far more where many ports are taken: Linux looks for a free one for over
+/// a millisecond then (measured with 10,000 bound sockets). A flood of such calls gets 16 a turn.
+const SOCKET_COST: u32 = 256;
 const DATA_COST: u32 = 1;
 
 /// How much of its turn a client has used.
@@ -106,7 +109,21 @@ impl Worker {
             self.queue_data(id, decode(params)?, touched);
             return Ok(());
         }
-        turn.spend(CALL_COST);
+        // What was sent before a request, or before a close, happens before it: on another socket of the same
+        // script the order could be seen.
+        if matches!(frame, Frame::Request { .. } | Frame::Notification { method: "close", .. }) {
+            for socket in touched.drain(..) {
+                self.send_to_peer(socket);
+            }
+        }
+        if matches!(frame, Frame::Request { .. }) && self.pipes.get(id).is_some_and(|pipe| pipe.gone) {
+            turn.spend(DATA_COST);
+            return Ok(());
+        }
+        turn.spend(match frame {
+            Frame::Request { method: "open" | "bind" | "connect" | "set-peer", .. } => SOCKET_COST,
+            _ => CALL_COST,
+        });
         match frame {
             Frame::Notification { method, params } => {
                 let note = ClientNote::parse(method, params)?;
@@ -155,6 +172,12 @@ impl Worker {
 
     /// Moves bytes on a socket in both directions, as far as its turn goes.
     pub(crate) fn serve_socket(&mut self, id: SocketId) {
+        match self.sockets.get(id).map(|socket| (socket.phase, socket.cut_off)) {
+            Some((Phase::Datagrams(_), _)) => return self.receive_datagrams(id),
+            // Nothing is left to be read that could say so.
+            Some((Phase::Sending, true)) => return self.fail_socket(id, &io::ErrorKind::BrokenPipe.into()),
+            _ => {}
+        }
         self.send_to_peer(id);
         self.receive_from_peer(id);
     }
@@ -165,14 +188,20 @@ impl Worker {
         if !matches!(socket.phase, Phase::Flowing(_) | Phase::Sending) {
             return;
         }
-        match socket.flush(&mut self.socket_pool) {
+        let (now, has_bytes) = (Instant::now(), !socket.out.is_empty());
+        let credit = if has_bytes { self.core.write_credit(id, now) } else { 0 };
+        if has_bytes && credit == 0 {
+            // The core wakes the socket when its client may go on, or has ended it.
+            return self.perform_actions();
+        }
+        match socket.flush(&mut self.socket_pool, credit) {
             Ok(sent) => {
                 socket.finish();
                 if socket.writable && !socket.out.is_empty() {
                     self.schedule(Work::Socket(id));
                 }
                 if sent > 0 {
-                    self.core.on_written(id, sent);
+                    self.core.on_written(id, sent, now);
                     self.perform_actions();
                 }
             }
@@ -197,10 +226,12 @@ impl Worker {
             return;
         }
         let Some(pipe) = self.pipes.get_mut(client) else { return self.notice_failure(id) };
-        let credit = self.core.push_credit(id);
+        let now = Instant::now();
+        let credit = self.core.push_credit(id, now);
         if credit == 0 {
-            // The core wakes the socket when credit comes. A connection that has failed waits for none: its
-            // client may be waiting for the news.
+            // The core wakes the socket when credit comes, or has ended it. A connection that has failed waits
+            // for none: its client may be waiting for the news.
+            self.perform_actions();
             return self.notice_failure(id);
         }
         let room = DATA_OUT_MAX.saturating_sub(pipe.out.len() + DATA_HEADER);
@@ -220,6 +251,9 @@ impl Worker {
             Ok(Some(0)) => {
                 socket.readable = false;
                 socket.phase = Phase::Sending;
+                if socket.cut_off {
+                    self.schedule(Work::Socket(id));
+                }
                 self.handle(Input::PeerEnded { socket: id });
                 self.notice_failure(id);
             }
@@ -230,7 +264,7 @@ impl Worker {
                 if !std::mem::replace(&mut pipe.dirty, true) {
                     self.dirty.push(client);
                 }
-                self.core.on_pushed(id, received);
+                self.core.on_pushed(id, received, now);
                 if socket.readable {
                     self.schedule(Work::Socket(id));
                 }

@@ -17,11 +17,13 @@ use super::pipe::{DATA_OUT_MAX, Pipe};
 use super::queue::Pool;
 use super::resolver::Resolver;
 use super::signals::{Caught, Signals};
+use super::socket::{Stall, SystemSocket};
 use super::system::errno;
 use super::table::Table;
-use super::tcp::{Phase, Stall, TcpSocket};
 use super::tokens::Source;
-use crate::core::{ClientId, Config, Core, Credentials, Input};
+use super::unsafe_groups::peer_groups;
+use crate::core::policy::Policy;
+use crate::core::{ClientId, Config, Core, Credentials, Identity, Input};
 
 /// The most events that one look at the system brings; more come with the next look.
 const EVENTS_MAX: usize = 1024;
@@ -56,12 +58,14 @@ pub struct Worker {
     pub(crate) poll: Poll,
     pub(crate) core: Core,
     pub(crate) pipes: Table<ClientId, Pipe>,
-    pub(crate) sockets: Table<SocketId, TcpSocket>,
+    pub(crate) sockets: Table<SocketId, SystemSocket>,
     pub(crate) resolver: Resolver,
     /// Buffers for pipes.
     pub(crate) pool: Pool,
     /// Buffers for sockets, small ones: a socket's client is charged for what it holds.
     pub(crate) socket_pool: Pool,
+    /// For one datagram while it is being received.
+    pub(crate) datagram: Vec<u8>,
     /// Clients and sockets with something left to do.
     work: VecDeque<Work>,
     /// Clients for which something was queued in this turn.
@@ -70,13 +74,20 @@ pub struct Worker {
     pub(crate) touched: Vec<SocketId>,
     /// Clients that want everything pushed that is readable now.
     pub(crate) syncs: Vec<Sync>,
-    listener: Option<PipeListener>,
-    listener_ready: bool,
+    listeners: Vec<Listening>,
     accept_again: Option<Instant>,
     /// Whether the operator has been told that no client can be taken in.
     starved: bool,
     signals: Signals,
     ending: Option<Ending>,
+}
+
+/// A path that clients come by.
+#[derive(Debug)]
+struct Listening {
+    listener: PipeListener,
+    /// Whether somebody may wait there.
+    ready: bool,
 }
 
 /// A client's wish that everything be pushed to it that is readable now.
@@ -113,12 +124,12 @@ impl Worker {
             resolver: Resolver::new(waker),
             pool: Pool::new(PIPE_SPARE_MAX),
             socket_pool: Pool::new(SOCKET_SPARE_MAX),
+            datagram: Vec::new(),
             work: VecDeque::new(),
             dirty: Vec::new(),
             touched: Vec::new(),
             syncs: Vec::new(),
-            listener: None,
-            listener_ready: false,
+            listeners: Vec::new(),
             accept_again: None,
             starved: false,
             signals,
@@ -126,13 +137,15 @@ impl Worker {
         })
     }
 
-    /// Takes new clients from `listener` from here on.
+    /// Takes new clients from `listener`, too, from here on.
     ///
     /// # Errors
     /// When the system cannot watch it.
     pub fn listen(&mut self, mut listener: PipeListener) -> io::Result<()> {
-        self.poll.registry().register(listener.source(), Source::Listener.token(), Interest::READABLE)?;
-        self.listener = Some(listener);
+        // There are as many as the operator has named.
+        let token = Source::Listener(self.listeners.len() as u32).token();
+        self.poll.registry().register(listener.source(), token, Interest::READABLE)?;
+        self.listeners.push(Listening { listener, ready: false });
         Ok(())
     }
 
@@ -141,11 +154,21 @@ impl Worker {
     /// # Errors
     /// When the kernel does not say who is there, or the descriptor cannot be watched.
     pub fn add_client(&mut self, stream: std::os::unix::net::UnixStream) -> io::Result<()> {
+        self.add_client_by(stream, None)
+    }
+
+    fn add_client_by(
+        &mut self,
+        stream: std::os::unix::net::UnixStream,
+        path: Option<String>,
+    ) -> io::Result<()> {
         stream.set_nonblocking(true)?;
         let peer = getsockopt(&stream, PeerCredentials)?;
         let credentials = Credentials { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
         widen(&stream);
-        let id = match self.core.add_client(credentials, Instant::now()) {
+        let groups = peer_groups(&stream)?;
+        let identity = Identity { credentials, groups, socket: path };
+        let id = match self.core.add_client(identity, Instant::now()) {
             Ok(id) => id,
             Err(failure) => {
                 tracing::warn!(client = %credentials, "refused: {failure}");
@@ -165,12 +188,17 @@ impl Worker {
 
     /// Starts to end: nothing new is begun, what was accepted is delivered.
     pub fn drain(&mut self, timeout: Duration) {
-        if let Some(mut listener) = self.listener.take()
-            && let Err(error) = self.poll.registry().deregister(listener.source())
-        {
-            tracing::error!("cannot deregister the listening pipe: {error}");
+        for mut listening in std::mem::take(&mut self.listeners) {
+            if let Err(error) = self.poll.registry().deregister(listening.listener.source()) {
+                tracing::error!("cannot deregister a listening pipe: {error}");
+            }
         }
         self.handle(Input::Drain { timeout });
+    }
+
+    /// Puts a new policy in the place of the old one, for all clients at once.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.handle(Input::NewPolicy { policy });
     }
 
     /// Ends the loop without waiting for anything.
@@ -244,7 +272,11 @@ impl Worker {
         let mut signals = Vec::new();
         for event in events {
             match Source::of(event.token()) {
-                Some(Source::Listener) => self.listener_ready = true,
+                Some(Source::Listener(number)) => {
+                    if let Some(listening) = self.listeners.get_mut(number as usize) {
+                        listening.ready = true;
+                    }
+                }
                 Some(Source::Resolver) => {
                     for (lookup, result) in self.resolver.take_answers() {
                         self.handle(Input::Resolved { lookup, result });
@@ -284,7 +316,7 @@ impl Worker {
     /// Counts a scheduled socket among those that may have data for their client.
     fn count(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        if let Phase::Flowing(client) = socket.phase
+        if let Some(client) = socket.phase.receiver()
             && socket.readable
             && socket.counted.is_none()
         {
@@ -374,18 +406,20 @@ impl Worker {
             self.accept_again = None;
         }
         for _ in 0..ACCEPTS_PER_TURN {
-            if !self.listener_ready || self.accept_again.is_some() {
+            if self.accept_again.is_some() {
                 return;
             }
-            let Some(listener) = &self.listener else { return };
-            match listener.accept() {
+            // The first path that somebody waits at, then the next one.
+            let Some(listening) = self.listeners.iter_mut().find(|listening| listening.ready) else { return };
+            match listening.listener.accept() {
                 Ok(Some(stream)) => {
                     self.starved = false;
-                    if let Err(error) = self.add_client(stream) {
+                    let path = listening.listener.path().display().to_string();
+                    if let Err(error) = self.add_client_by(stream, Some(path)) {
                         tracing::warn!("a client could not be taken in: {error}");
                     }
                 }
-                Ok(None) => self.listener_ready = false,
+                Ok(None) => listening.ready = false,
                 Err(error) => {
                     if !std::mem::replace(&mut self.starved, true) {
                         tracing::warn!(errno = errno(&error), "no new clients until that is over: {error}");

@@ -4,10 +4,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
-use luasocketd_protocol::{Failure, Family, SocketId};
+use luasocketd_protocol::{Failure, Family, Kind, SocketId};
 
 use crate::buffer::ReceiveBuffer;
-use crate::limits::Limits;
+use crate::limits::{Limits, Style};
 use crate::mux::Ticket;
 use crate::pipe::Pipe;
 
@@ -43,11 +43,12 @@ pub(super) enum State {
 
 impl State {
     /// The socket in the daemon, if there is one.
-    pub(super) fn line(&self) -> Option<&Line> {
+    pub(super) fn line(&self) -> Option<Line> {
         match self {
-            State::Idle(line) | State::Listening(line) | State::Connected(line) => Some(line),
-            State::Failed(_, line) => line.as_ref(),
-            State::Closed | State::Connecting { .. } => None,
+            State::Idle(line) | State::Listening(line) | State::Connected(line) => Some(line.clone()),
+            State::Failed(_, line) => line.clone(),
+            State::Connecting { pipe, own, .. } => own.map(|id| Line { pipe: Rc::clone(pipe), id }),
+            State::Closed => None,
         }
     }
 
@@ -55,7 +56,9 @@ impl State {
     pub(super) fn pipe(&self) -> Option<&Rc<Pipe>> {
         match self {
             State::Connecting { pipe, .. } => Some(pipe),
-            other => other.line().map(|line| &line.pipe),
+            State::Idle(line) | State::Listening(line) | State::Connected(line) => Some(&line.pipe),
+            State::Failed(_, line) => line.as_ref().map(|line| &line.pipe),
+            State::Closed => None,
         }
     }
 }
@@ -87,6 +90,7 @@ impl Statistics {
 /// An object.
 #[derive(Debug)]
 pub(super) struct Socket {
+    pub(super) kind: Kind,
     pub(super) state: State,
     pub(super) limits: Limits,
     /// As LuaSocket records it: unspec until something fixes it.
@@ -94,22 +98,38 @@ pub(super) struct Socket {
     pub(super) statistics: Statistics,
     /// Received bytes of a connection that was closed before they were asked for.
     pub(super) left: ReceiveBuffer,
+    /// The path that a local socket was bound to, as the script gave it; empty for none.
+    pub(super) path: String,
     /// Whether `connect` has said yet that the object is connected.
     pub(super) connect_told: bool,
+    /// Whether a connect has failed that had an address to go to: such a socket is at its end, not at its
+    /// beginning.
+    pub(super) was_refused: bool,
     /// What `getfd` answered.
     pub(super) duplicate: Option<OwnedFd>,
 }
 
 impl Socket {
-    pub(super) fn new(limits: Limits, family: Family) -> Self {
+    pub(super) fn new(kind: Kind, limits: Limits, family: Family) -> Self {
         Socket {
+            kind,
             state: State::Closed,
             limits,
             family,
             statistics: Statistics { received: 0, sent: 0, born: Instant::now(), older: 0.0 },
             left: ReceiveBuffer::default(),
+            path: String::new(),
             connect_told: false,
+            was_refused: false,
             duplicate: None,
         }
+    }
+
+    /// The object of a connection that this one accepts: it has its family and its path, and limits of its own.
+    pub(super) fn heir(&self, style: Style) -> Socket {
+        let mut heir = Socket::new(self.kind, Limits::none(style), self.family);
+        heir.path = self.path.clone();
+        heir.connect_told = true;
+        heir
     }
 }

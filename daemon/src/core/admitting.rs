@@ -1,0 +1,119 @@
+//! Who is let in, with which profile, and what a new policy changes for those that are there.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use luasocketd_protocol::{Code, Failure, SocketId};
+
+use super::client::Phase;
+use super::machine::Core;
+use super::place::Place;
+use super::policy::{Act, Policy, Profile, Subject};
+use super::slots::ClientId;
+use super::socket::State;
+
+impl Core {
+    /// Gives a client the profile that is for it.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] when no profile is for it or several are, [`Code::Limit`] when as many clients as
+    /// may have the profile have it already.
+    pub(crate) fn admit(&mut self, client: ClientId, name: &str, now: Instant) -> Result<(), Failure> {
+        let profile = self.profile_for(client, name)?;
+        let same = |other: &&Arc<Profile>| Arc::ptr_eq(other, &profile);
+        let crowd =
+            self.clients.iter().filter_map(|(_, client)| client.profile.as_ref()).filter(same).count();
+        if let Some(limit) = profile.rates.clients.filter(|&limit| crowd as u64 >= limit) {
+            let text =
+                format!("the limit of {limit} clients at once of the profile `{}` is reached", profile.name);
+            return Err(Failure::new(Code::Limit, text));
+        }
+        self.give_profile(client, Some(profile), now);
+        Ok(())
+    }
+
+    fn profile_for(&self, client: ClientId, name: &str) -> Result<Arc<Profile>, Failure> {
+        let gone = || Failure::new(Code::Closed, "the client has gone");
+        let entry = self.clients.get(client).ok_or_else(gone)?;
+        let subject = Subject {
+            uid: entry.credentials.uid,
+            gid: entry.credentials.gid,
+            groups: &entry.groups,
+            client: name,
+            socket: entry.socket.as_deref(),
+        };
+        match self.config.policy.choose(&subject) {
+            Ok(profile) => Ok(Arc::clone(profile)),
+            Err(unfit) => Err(Failure::new(Code::Denied, unfit.to_string())),
+        }
+    }
+
+    fn give_profile(&mut self, client: ClientId, profile: Option<Arc<Profile>>, now: Instant) {
+        let Some(entry) = self.clients.get_mut(client) else { return };
+        if let Some(profile) = &profile {
+            entry.budget.set_limits(profile.limits(&self.config.limits));
+            entry.meter.borrow_mut().set_rates(profile.rates.clone(), now);
+        }
+        entry.profile = profile;
+    }
+
+    /// Puts a new policy in the place of the old one: from here on it judges whatever is asked. Connections
+    /// that it forbids go on, unless it says that they end.
+    pub(crate) fn on_new_policy(&mut self, policy: Policy, now: Instant) {
+        let enforce_now = policy.enforce_now;
+        self.config.policy = policy;
+        let welcome: Vec<(ClientId, String)> = self
+            .clients
+            .iter()
+            .filter_map(|(id, client)| match &client.phase {
+                Phase::Welcome { name, .. } => Some((id, name.clone())),
+                Phase::Greeting(_) | Phase::Refused => None,
+            })
+            .collect();
+        let mut unfit = Vec::new();
+        for (client, name) in welcome {
+            let found = self.profile_for(client, &name);
+            self.give_profile(client, found.as_ref().ok().cloned(), now);
+            unfit.extend(found.err().map(|failure| (client, failure)));
+        }
+        if enforce_now {
+            self.end_forbidden_sockets();
+            for (client, failure) in unfit {
+                self.disconnect(client, failure.message);
+            }
+        }
+    }
+
+    /// Ends what the policy forbids that an earlier one has allowed.
+    fn end_forbidden_sockets(&mut self) {
+        let forbidden: Vec<(SocketId, Failure)> =
+            self.sockets.iter().filter_map(|(id, _)| Some((id, self.second_thoughts(id)?))).collect();
+        for (id, failure) in forbidden {
+            match self.sockets.get(id).map(|socket| &socket.state) {
+                Some(State::Dialing { .. } | State::DialingPath { .. }) => self.fail_socket_call(id, failure),
+                Some(State::Datagrams(_)) => self.isolate_datagrams(id, failure),
+                Some(State::Listening { .. }) => self.stop_listening(id, &failure),
+                _ => self.break_socket(id, failure),
+            }
+        }
+    }
+
+    /// Why a socket would not come to be any more.
+    fn second_thoughts(&self, id: SocketId) -> Option<Failure> {
+        let socket = self.sockets.get(id)?;
+        let admitted = socket.admitted.as_ref()?;
+        let client = socket.client;
+        self.clients.get(client)?;
+        let (place, verdict) = admitted
+            .places
+            .iter()
+            .map(|place| (place, self.verdict(client, admitted.verb, &admitted.host, place)))
+            .find(|(_, verdict)| !verdict.lets_through())?;
+        let (verb, host) = (admitted.verb, admitted.host.clone());
+        let act = match place {
+            Place::Net(address) => Act::Address { verb, host, address: *address },
+            Place::Path(path) => Act::Path { verb, path: path.clone() },
+        };
+        Some(Failure::new(Code::Denied, format!("may not {act} any more: {}", verdict.why)))
+    }
+}
