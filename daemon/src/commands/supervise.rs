@@ -52,8 +52,10 @@ const TIME_GRACE: u32 = 2;
 /// one that waits for a disk.
 const END_WAIT: Duration = Duration::from_secs(5);
 
-/// How often the wait for it looks again.
-const END_TICK: Duration = Duration::from_millis(1);
+/// The wait for it looks again after the first of these, then after twice that, up to the second: most are gone
+/// within a millisecond.
+const END_TICK: Duration = Duration::from_micros(100);
+const END_TICK_MAX: Duration = Duration::from_millis(10);
 
 /// Runs the command that `helper` becomes, until all in its jail has ended.
 ///
@@ -173,6 +175,7 @@ impl Jailed {
             None => {}
         }
         let deadline = Instant::now() + END_WAIT;
+        let mut tick = END_TICK;
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.child => {
@@ -181,7 +184,10 @@ impl Jailed {
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 // Without the scope, what is left was not killed either.
                 Ok(None) if self.fence.is_none() && self.end.status.is_some() => return,
-                Ok(None) if Instant::now() < deadline => thread::sleep(END_TICK),
+                Ok(None) if Instant::now() < deadline => {
+                    thread::sleep(tick);
+                    tick = (tick * 2).min(END_TICK_MAX);
+                }
                 Ok(None) => return tracing::warn!("what the command has left running does not end"),
                 Err(_) => return,
             }
