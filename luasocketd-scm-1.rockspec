@@ -6,8 +6,8 @@ source = {url = "git+file://."}
 description = {
   summary = "Sockets for Lua scripts that have no network rights",
   detailed = [[
-LuaSocket's place taken by a thin module: a daemon, luasocketd, owns the real sockets. Has the modules socket and
-socket.core, too: keep it in another tree than LuaSocket, or LuaSocket keeps these names. Needs Rust's cargo.]],
+LuaSocket's place taken by a thin module: a daemon, luasocketd, owns the real sockets. Has the modules socket,
+socket.core and socket.unix, too: keep it in another tree than LuaSocket, or LuaSocket keeps these names. Needs Rust's cargo.]],
   license = "MIT",
 }
 dependencies = {"lua >= 5.1, < 5.6"}

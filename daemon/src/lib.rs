@@ -2,6 +2,7 @@
 //!
 //! [`core`] decides and does no I/O; [`shell`] does system calls and decides nothing.
 
+// Only in the modules of the shell that are named for it.
 #![deny(unsafe_code)]
 
 pub mod core;

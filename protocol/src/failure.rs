@@ -29,6 +29,8 @@ codes! {
     Os = "os",
     /// The lookup of a name failed; `detail` is the `EAI_*` value of `getaddrinfo(3)`.
     Resolve = "resolve",
+    /// The lookup of a host entry failed; `detail` is the `h_errno` of `gethostbyname(3)`.
+    Host = "host",
     /// The call's own time limit passed.
     Timeout = "timeout",
     /// The connection has ended.
@@ -56,7 +58,8 @@ codes! {
 pub struct Failure {
     /// What kind of failure it is.
     pub code: Code,
-    /// An errno for [`Code::Os`], an `EAI_*` value for [`Code::Resolve`], else 0.
+    /// An errno for [`Code::Os`], an `EAI_*` value for [`Code::Resolve`], an `h_errno` for [`Code::Host`],
+    /// else 0.
     pub detail: i32,
     /// What failed, on what, and what to do: for people, not for programs.
     pub message: String,

@@ -24,13 +24,17 @@ pub use frame::{
     DATA_HEADER, Envelope, Frame, FrameError, data_header, decode, encode_failure, encode_note, encode_reply,
     encode_request,
 };
-pub use limits::{CLIENT_NAME_MAX, HOST_MAX, MAX_DATA, MAX_FRAME, MAX_WINDOW, PORT_MAX, VERSION};
-pub use message::{
-    Accept, Acceptable, Bind, Bound, Broken, Call, Cancel, ClientNote, Close, Connect, DaemonNote, Data,
-    Endpoint, Eof, GetOption, Hello, HelloReply, Listen, LocalName, Open, PeerName, Resolve, Resolved,
-    SetOption, Shutdown, Sync, Timeout, Watch, Window,
+pub use limits::{
+    CLIENT_NAME_MAX, DATAGRAM_OVERHEAD, HOST_MAX, MAX_DATA, MAX_FRAME, MAX_WINDOW, PATH_MAX, PORT_MAX,
+    UDP_MAX, UNIX_DGRAM_MAX, VERSION,
 };
-pub use options::{OptionKind, OptionValue, TcpOption};
+pub use message::{
+    Accept, Acceptable, Bind, Bound, Broken, Call, Cancel, ClearPeer, ClientNote, Close, Connect, DaemonNote,
+    Data, Datagram, Endpoint, Eof, GetOption, Hello, HelloReply, HostEntry, HostEntryOf, Listen, LocalName,
+    NameInfo, NameInfoOf, Open, Peer, PeerName, Resolve, Resolved, SendTo, SetOption, SetPeer, Shutdown,
+    SocketError, Sync, Timeout, Watch, Window,
+};
+pub use options::{OptionKind, OptionValue, SocketOption};
 pub use reader::FrameReader;
 pub use types::{Address, Direction, Family, Kind, SocketId};
 pub use window::{Overrun, ReceiveWindow, SendWindow};

@@ -23,3 +23,16 @@ pub const PORT_MAX: usize = 64;
 
 /// The longest client name in `hello` in bytes; longer ones are cut, they only label log lines.
 pub const CLIENT_NAME_MAX: usize = 64;
+
+/// The largest UDP payload in bytes, rounded up (65535 less the headers of UDP and IP).
+pub const UDP_MAX: usize = 64 * 1024;
+
+/// The largest local datagram in bytes: what Linux' default send buffer takes (`net.core.wmem_default`), and
+/// what fits a frame with the longest path.
+pub const UNIX_DGRAM_MAX: usize = 208 * 1024;
+
+/// What a datagram costs of the credit besides its bytes, so that empty ones are bounded, too.
+pub const DATAGRAM_OVERHEAD: usize = 64;
+
+/// The longest path of a local socket in bytes (`sun_path` of unix(7), with its final NUL).
+pub const PATH_MAX: usize = 107;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Failure;
 use crate::frame::{Envelope, FrameError, append, decode};
 use crate::limits::VERSION;
-use crate::options::{OptionValue, TcpOption};
+use crate::options::{OptionValue, SocketOption};
 use crate::scan::{array_length, first_element};
 use crate::types::{Address, Direction, Family, Kind, SocketId};
 
@@ -64,8 +64,18 @@ messages! {
         Listen(Listen) = "listen",
         /// Takes one connection. Result: [`Endpoint`].
         Accept(Accept) = "accept",
+        /// Gives a datagram socket its one peer. Result: [`Peer`].
+        SetPeer(SetPeer<'a>) = "set-peer",
+        /// Takes a datagram socket's peer away. Result: nil.
+        ClearPeer(ClearPeer) = "clear-peer",
+        /// Sends one datagram. Result: the number of bytes that were sent.
+        SendTo(SendTo<'a>) = "send-to",
         /// Looks a name up. Result: [`Resolved`].
         Resolve(Resolve<'a>) = "resolve",
+        /// Looks up all that is known of a host. Result: [`HostEntry`].
+        HostEntry(HostEntryOf<'a>) = "host-entry",
+        /// Looks up the names of an address and of a port. Result: [`NameInfo`].
+        NameInfo(NameInfoOf<'a>) = "name-info",
         /// Sets an option. Result: nil.
         SetOption(SetOption) = "set-option",
         /// Reads an option. Result: [`OptionValue`].
@@ -129,6 +139,10 @@ messages! {
         Broken(Broken) = "broken",
         /// A connection waits on a watched listening socket.
         Acceptable(Acceptable) = "acceptable",
+        /// A datagram for a datagram socket.
+        Datagram(Datagram<'a>) = "datagram",
+        /// Something went wrong on a datagram socket, which goes on working.
+        Error(SocketError) = "error",
     }
 }
 
@@ -157,8 +171,10 @@ pub struct HelloReply {
 pub struct Open {
     /// What kind of socket.
     pub kind: Kind,
-    /// `inet` or `inet6`.
+    /// `inet` or `inet6`, for a local socket `unix`.
     pub family: Family,
+    /// Credit for datagrams; 0 for a stream.
+    pub window: u32,
 }
 
 /// Parameters of `connect`.
@@ -166,11 +182,11 @@ pub struct Open {
 pub struct Connect<'a> {
     /// A socket made before, or nil for a new one.
     pub socket: Option<SocketId>,
-    /// The peer's host name or address.
+    /// The peer's host name or address, or its path.
     pub host: &'a str,
     /// The peer's port number or service name.
     pub port: &'a str,
-    /// Which addresses of the host may be tried.
+    /// Which addresses of the host may be tried; `unix` for a path.
     pub family: Family,
     /// How long lookup and connection may take together, in milliseconds; nil for no limit.
     pub timeout_ms: Option<u64>,
@@ -196,7 +212,9 @@ pub struct Endpoint {
 pub struct Bind<'a> {
     /// A socket made before, or nil for a new one.
     pub socket: Option<SocketId>,
-    /// A local host name or address, or `*` for every local address of the family.
+    /// What kind of socket a new one is.
+    pub kind: Kind,
+    /// A local host name or address, or `*` for every local address of the family; or a path.
     pub host: &'a str,
     /// The port number or service name; `0` for a free port.
     pub port: &'a str,
@@ -206,6 +224,8 @@ pub struct Bind<'a> {
     pub reuse_address: bool,
     /// How long the lookup may take in milliseconds; nil for no limit.
     pub timeout_ms: Option<u64>,
+    /// Credit for datagrams to a new datagram socket, else 0.
+    pub window: u32,
 }
 
 /// Result of `bind`.
@@ -237,6 +257,111 @@ pub struct Accept {
     pub window: u32,
 }
 
+/// Parameters of `set-peer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetPeer<'a> {
+    /// A datagram socket made before, or nil for a new UDP socket.
+    pub socket: Option<SocketId>,
+    /// The peer's host name or address, or its path.
+    pub host: &'a str,
+    /// The peer's port number or service name; empty for a path.
+    pub port: &'a str,
+    /// Which addresses of the host may be tried.
+    pub family: Family,
+    /// How long the lookup may take in milliseconds; nil for no limit.
+    pub timeout_ms: Option<u64>,
+    /// Credit for datagrams to a new socket, else 0.
+    pub window: u32,
+}
+
+/// Result of `set-peer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// The socket.
+    pub socket: SocketId,
+    /// Its own address.
+    pub local: Address,
+    /// The peer's address.
+    pub peer: Address,
+}
+
+/// Parameters of `send-to`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendTo<'a> {
+    /// The datagram socket.
+    pub socket: SocketId,
+    /// The receiver's numeric address or its path, or nil for the socket's peer.
+    pub host: Option<&'a str>,
+    /// The receiver's port number; empty for a path or the socket's peer.
+    pub port: &'a str,
+    /// How long the system may lack room for it, in milliseconds; nil for no limit, 0 for none.
+    pub timeout_ms: Option<u64>,
+    /// The bytes.
+    #[serde(with = "serde_bytes")]
+    pub bytes: &'a [u8],
+}
+
+/// Parameters of `datagram`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Datagram<'a> {
+    /// The datagram socket.
+    pub socket: SocketId,
+    /// Who sent it.
+    pub from: Address,
+    /// The bytes; with [`crate::DATAGRAM_OVERHEAD`] never more than the credit that was granted.
+    #[serde(with = "serde_bytes")]
+    pub bytes: &'a [u8],
+}
+
+/// Parameters of `error`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketError {
+    /// The datagram socket.
+    pub socket: SocketId,
+    /// What the system said, for an earlier datagram say that nobody took.
+    pub failure: Failure,
+}
+
+/// Parameters of `host-entry`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostEntryOf<'a> {
+    /// A host name, or an IPv4 address, whose name is looked up then.
+    pub host: &'a str,
+    /// How long the lookup may take in milliseconds; nil for no limit.
+    pub timeout_ms: Option<u64>,
+}
+
+/// Result of `host-entry`, as `gethostbyname(3)` has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostEntry {
+    /// The host's official name.
+    pub name: String,
+    /// Its other names.
+    pub aliases: Vec<String>,
+    /// Its IPv4 addresses.
+    pub addresses: Vec<String>,
+}
+
+/// Parameters of `name-info`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameInfoOf<'a> {
+    /// A host name or address, or nil.
+    pub host: Option<&'a str>,
+    /// A port number or service name, or nil.
+    pub service: Option<&'a str>,
+    /// How long the lookup may take in milliseconds; nil for no limit.
+    pub timeout_ms: Option<u64>,
+}
+
+/// Result of `name-info`, as `getnameinfo(3)` has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameInfo {
+    /// The name of each address of the host, or the address where it has none.
+    pub names: Vec<String>,
+    /// The service's name, or its number; nil when none was asked for.
+    pub service: Option<String>,
+}
+
 /// Parameters of `resolve`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolve<'a> {
@@ -261,7 +386,7 @@ pub struct SetOption {
     /// The socket.
     pub socket: SocketId,
     /// Which option.
-    pub option: TcpOption,
+    pub option: SocketOption,
     /// Its new value, of the option's kind.
     pub value: OptionValue,
 }
@@ -272,7 +397,7 @@ pub struct GetOption {
     /// The socket.
     pub socket: SocketId,
     /// Which option.
-    pub option: TcpOption,
+    pub option: SocketOption,
 }
 
 /// Parameters of `shutdown`.
@@ -350,6 +475,8 @@ socket_only! {
     LocalName,
     /// Parameters of `peer-name`.
     PeerName,
+    /// Parameters of `clear-peer`.
+    ClearPeer,
     /// Parameters of `close`.
     Close,
     /// Parameters of `watch`.

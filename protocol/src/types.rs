@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{UDP_MAX, UNIX_DGRAM_MAX};
+
 /// Names one socket of one client: a slot in the low 32 bits, the slot's generation in the high 32.
 ///
 /// A slot that is used again gets a new generation, so a stale id never reaches a newer socket.
@@ -35,12 +37,35 @@ impl fmt::Display for SocketId {
     }
 }
 
-/// What kind of socket `open` makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// What kind of socket `open` and `bind` make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A TCP socket.
     Tcp,
+    /// A UDP socket.
+    Udp,
+    /// A local stream socket, named by a path.
+    UnixStream,
+    /// A local datagram socket, named by a path.
+    UnixDgram,
+}
+
+impl Kind {
+    /// The largest datagram in bytes that the daemon takes from a socket of this kind or gives to it, and the
+    /// least credit that it reads with; 0 for streams.
+    pub const fn datagram_max(self) -> usize {
+        match self {
+            Kind::Tcp | Kind::UnixStream => 0,
+            Kind::Udp => UDP_MAX,
+            Kind::UnixDgram => UNIX_DGRAM_MAX,
+        }
+    }
+
+    /// Whether its sockets are named by a path.
+    pub const fn is_local(self) -> bool {
+        matches!(self, Kind::UnixStream | Kind::UnixDgram)
+    }
 }
 
 /// An address family, in LuaSocket's words.
@@ -55,6 +80,8 @@ pub enum Family {
     Inet6,
     /// For `bind` to `"*"` only: one socket that takes both families.
     Dual,
+    /// A path of this machine: the host is the path, the port is 0 or empty.
+    Unix,
 }
 
 impl Family {
@@ -67,12 +94,13 @@ impl Family {
     }
 }
 
-/// One end of a connection: a numeric address and its port.
+/// One end of a connection: a numeric address and its port, or a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
-    /// `inet` or `inet6`.
+    /// `inet`, `inet6` or `unix`.
     pub family: Family,
-    /// The numeric address; a link-local IPv6 address carries its scope (`fe80::1%2`).
+    /// The numeric address; a link-local IPv6 address carries its scope (`fe80::1%2`). Or the path, empty for
+    /// a local socket without a name; an abstract name begins with a NUL (unix(7)).
     pub host: String,
     /// The port number.
     pub port: u16,
@@ -82,8 +110,16 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.family {
             Family::Inet6 => write!(f, "[{}]:{}", self.host, self.port),
+            Family::Unix => write!(f, "unix:{}", self.host.escape_default()),
             _ => write!(f, "{}:{}", self.host, self.port),
         }
+    }
+}
+
+impl Address {
+    /// The name of a local socket.
+    pub fn path(path: impl Into<String>) -> Self {
+        Address { family: Family::Unix, host: path.into(), port: 0 }
     }
 }
 

@@ -49,7 +49,7 @@ fn one_of_each() -> Vec<u8> {
 fn calls(socket: SocketId) -> Vec<Call<'static>> {
     vec![
         Call::Hello(Hello { version: VERSION, client: "test", lua: "Lua 5.4" }),
-        Call::Open(Open { kind: Kind::Tcp, family: Family::Inet }),
+        Call::Open(Open { kind: Kind::UnixDgram, family: Family::Unix, window: 1 << 19 }),
         Call::Connect(Connect {
             socket: None,
             host: "localhost",
@@ -60,17 +60,35 @@ fn calls(socket: SocketId) -> Vec<Call<'static>> {
         }),
         Call::Bind(Bind {
             socket: Some(socket),
+            kind: Kind::Tcp,
             host: "*",
             port: "0",
             family: Family::Dual,
             reuse_address: true,
             timeout_ms: None,
+            window: 0,
         }),
         Call::Listen(Listen { socket, backlog: 32 }),
         Call::Accept(Accept { socket, timeout_ms: None, window: 1 << 18 }),
+        Call::SetPeer(SetPeer {
+            socket: None,
+            host: "localhost",
+            port: "domain",
+            family: Family::Unspec,
+            timeout_ms: None,
+            window: 1 << 18,
+        }),
+        Call::ClearPeer(ClearPeer { socket }),
+        Call::SendTo(SendTo { socket, host: Some("::1"), port: "53", timeout_ms: Some(0), bytes: b"\0\xff" }),
         Call::Resolve(Resolve { host: "localhost", family: Family::Inet6, timeout_ms: None }),
-        Call::SetOption(SetOption { socket, option: TcpOption::Linger, value: OptionValue::Linger(true, 5) }),
-        Call::GetOption(GetOption { socket, option: TcpOption::Error }),
+        Call::HostEntry(HostEntryOf { host: "localhost", timeout_ms: None }),
+        Call::NameInfo(NameInfoOf { host: None, service: Some("25"), timeout_ms: Some(1) }),
+        Call::SetOption(SetOption {
+            socket,
+            option: SocketOption::Linger,
+            value: OptionValue::Linger(true, 5),
+        }),
+        Call::GetOption(GetOption { socket, option: SocketOption::Error }),
         Call::LocalName(LocalName { socket }),
         Call::PeerName(PeerName { socket }),
         Call::Shutdown(Shutdown { socket, direction: Direction::Send }),
@@ -97,6 +115,8 @@ fn daemon_notes(socket: SocketId) -> Vec<DaemonNote<'static>> {
         DaemonNote::Eof(Eof { socket }),
         DaemonNote::Broken(Broken { socket, failure: Failure::new(Code::Closed, "reset by the peer") }),
         DaemonNote::Acceptable(Acceptable { socket }),
+        DaemonNote::Datagram(Datagram { socket, from: Address::path("/run/x"), bytes: b"" }),
+        DaemonNote::Error(SocketError { socket, failure: Failure::os(111) }),
     ]
 }
 
@@ -160,6 +180,49 @@ fn the_longest_data_fits_a_frame_and_one_byte_more_does_not() {
 }
 
 #[test]
+fn the_longest_datagram_fits_a_frame() {
+    let (bytes, path) = (vec![0; UNIX_DGRAM_MAX], "x".repeat(PATH_MAX));
+    let mut out = Vec::new();
+    encode_note(
+        &mut out,
+        &DaemonNote::Datagram(Datagram {
+            socket: SocketId(u64::MAX),
+            from: Address::path(path.clone()),
+            bytes: &bytes,
+        }),
+    );
+    let sent = SendTo {
+        socket: SocketId(u64::MAX),
+        host: Some(&path),
+        port: "",
+        timeout_ms: Some(u64::MAX),
+        bytes: &bytes,
+    };
+    encode_request(&mut out, u32::MAX, &Call::SendTo(sent));
+    let (found, error) = frames(&out, std::iter::empty());
+    assert_eq!((found.len(), error), (2, None));
+}
+
+#[test]
+fn every_value_of_an_option_survives_the_pipe() {
+    let socket = SocketId::new(1, 2);
+    for value in [
+        OptionValue::Flag(true),
+        OptionValue::Number(-1),
+        OptionValue::Text("eth0".into()),
+        OptionValue::Linger(false, 65535),
+        OptionValue::Group("224.0.0.1".into(), "0.0.0.0".into()),
+        OptionValue::Group6("ff02::1".into(), 7),
+    ] {
+        let call = Call::SetOption(SetOption { socket, option: SocketOption::Linger, value });
+        let mut out = Vec::new();
+        encode_request(&mut out, 1, &call);
+        let Ok(Frame::Request { method, params, .. }) = Frame::parse(&out) else { panic!("{call:?}") };
+        assert_eq!(Call::parse(method, params), Ok(call));
+    }
+}
+
+#[test]
 fn a_hello_of_a_later_version_is_named_whatever_else_it_holds() {
     let later = [0x94, 9, 0xc3, 0x80, 0xa0];
     assert_eq!(Call::parse_hello("hello", &later), Err(FrameError::Version(9)));
@@ -216,11 +279,13 @@ fn the_specification_names_every_method_code_and_option() {
     let spec = include_str!("../PROTOCOL.md");
     let methods = Call::METHODS.iter().chain(ClientNote::METHODS).chain(DaemonNote::METHODS).copied();
     let codes = Code::ALL.iter().map(|code| code.name());
-    let options = TcpOption::ALL.iter().map(|option| option.name());
+    let options = SocketOption::ALL.iter().map(|option| option.name());
     for name in methods.chain(codes).chain(options) {
         assert!(spec.contains(&format!("| `{name}` |")), "PROTOCOL.md has no row for `{name}`");
     }
-    for limit in [MAX_FRAME, MAX_DATA, MAX_WINDOW as usize, HOST_MAX, PORT_MAX, CLIENT_NAME_MAX] {
+    let limits = [MAX_FRAME, MAX_DATA, MAX_WINDOW as usize, HOST_MAX, PORT_MAX, CLIENT_NAME_MAX];
+    let datagrams = [UDP_MAX, UNIX_DGRAM_MAX, DATAGRAM_OVERHEAD, PATH_MAX];
+    for limit in limits.into_iter().chain(datagrams) {
         assert!(spec.contains(&format!("| {limit} |")), "PROTOCOL.md has no row for the limit {limit}");
     }
 }

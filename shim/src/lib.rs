@@ -18,9 +18,12 @@
 
 mod buffer;
 mod find;
+mod inet;
 mod limits;
 mod lua;
+mod mailbox;
 mod mux;
+mod path;
 mod pattern;
 mod pipe;
 mod preload;
@@ -33,6 +36,8 @@ pub use preload::{Options, preload, preload_with};
 
 /// The loaders of the Lua modules, for `luaopen_…` entry points.
 pub mod open {
-    pub use crate::lua::raw::open::{luasocketd, luasocketd_v1, socket, socket_core, socklibopen};
+    pub use crate::lua::raw::open::{
+        luasocketd, luasocketd_v1, socket, socket_core, socket_unix, socklibopen,
+    };
     pub use mlua::lua_State;
 }

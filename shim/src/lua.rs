@@ -11,4 +11,6 @@ mod function;
 mod options;
 pub(crate) mod raw;
 mod tcp;
+mod udp;
+mod unix;
 mod v1;

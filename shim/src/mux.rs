@@ -6,17 +6,22 @@
 //! next call, never lost, and after its death every call is answered with `closed`.
 
 mod id_hash;
+mod want;
 
 use std::collections::{HashMap, VecDeque};
 
 use luasocketd_protocol::{
-    Address, Call, Cancel, ClientNote, Close, Code, DaemonNote, Endpoint, Failure, Frame, FrameError,
-    HelloReply, OptionValue, Overrun, Resolved, SocketId, Watch, Window, decode, encode_note, encode_request,
+    Call, Cancel, ClientNote, Close, Code, DaemonNote, Endpoint, Failure, Frame, FrameError, Overrun,
+    SocketId, Watch, Window, encode_note, encode_request,
 };
 use thiserror::Error;
 
+use crate::mailbox::Mailbox;
 use crate::stream::{Stream, closed};
 use id_hash::IdHash;
+use want::Want;
+
+pub(crate) use want::Reply;
 
 /// Requests under way on one pipe; a script whose calls time out at a daemon that hangs ends here.
 const REQUESTS_MAX: usize = 4096;
@@ -41,36 +46,6 @@ pub(crate) enum Violation {
 /// A request under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket(u32);
-
-/// What a request was answered with.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Reply {
-    Hello(HelloReply),
-    Socket(SocketId),
-    Endpoint(Endpoint),
-    Bound(luasocketd_protocol::Bound),
-    Addresses(Vec<Address>),
-    Address(Address),
-    Option(OptionValue),
-    Nothing,
-}
-
-/// What a request will be answered with.
-#[derive(Clone, Copy, Debug)]
-enum Want {
-    Hello,
-    Socket,
-    /// The window granted.
-    Connect(u32),
-    /// The window granted, and the listening socket.
-    Accept(u32, SocketId),
-    /// Whether the socket was there before.
-    Bound(bool),
-    Addresses,
-    Address,
-    Option,
-    Nothing,
-}
 
 #[derive(Debug)]
 struct Request {
@@ -103,6 +78,7 @@ pub(crate) struct Mux {
     next_request: u32,
     requests: HashMap<u32, Request, IdHash>,
     streams: HashMap<SocketId, Stream, IdHash>,
+    mailboxes: HashMap<SocketId, Mailbox, IdHash>,
     listeners: HashMap<SocketId, Listener, IdHash>,
     dead: Option<String>,
 }
@@ -198,7 +174,12 @@ impl Mux {
         self.streams.get_mut(&id)
     }
 
-    /// Queues a grant for the connection `id`, if it is one.
+    /// The datagrams of the socket `id`.
+    pub(crate) fn mailbox(&mut self, id: SocketId) -> Option<&mut Mailbox> {
+        self.mailboxes.get_mut(&id)
+    }
+
+    /// Queues a grant of credit, if it is one.
     pub(crate) fn grant(&mut self, socket: SocketId, bytes: u32) {
         if bytes > 0 {
             self.note(&ClientNote::Window(Window { socket, bytes }));
@@ -238,6 +219,7 @@ impl Mux {
                 self.close(endpoint.socket);
             }
         }
+        self.mailboxes.remove(&socket);
         self.streams.remove(&socket)
     }
 
@@ -269,6 +251,9 @@ impl Mux {
         }
         for stream in self.streams.values_mut() {
             stream.on_broken(closed());
+        }
+        for mailbox in self.mailboxes.values_mut() {
+            mailbox.on_death();
         }
     }
 
@@ -313,6 +298,16 @@ impl Mux {
                     listener.watched = false;
                 }
             }
+            DaemonNote::Datagram(datagram) => {
+                if let Some(mailbox) = self.mailboxes.get_mut(&datagram.socket) {
+                    mailbox.on_datagram(datagram)?;
+                }
+            }
+            DaemonNote::Error(error) => {
+                if let Some(mailbox) = self.mailboxes.get_mut(&error.socket) {
+                    mailbox.on_error(error.failure);
+                }
+            }
         }
         Ok(())
     }
@@ -325,8 +320,8 @@ impl Mux {
         };
         let Some(Request { state, .. }) = self.requests.remove(&id) else { return Ok(()) };
         // From here on data may come for it, in this same read.
-        if let (Ok(Reply::Endpoint(endpoint)), Some(window)) = (&answer, want.window()) {
-            self.streams.insert(endpoint.socket, Stream::new(endpoint.window, window));
+        if let (Ok(reply), Some(window)) = (&answer, want.window()) {
+            self.expect(reply, window);
         }
         match state {
             State::Abandoned => self.settle(want, answer),
@@ -340,64 +335,36 @@ impl Mux {
         Ok(())
     }
 
+    /// Gets ready for what will come for a socket that was made, under the credit that it was granted.
+    fn expect(&mut self, reply: &Reply, window: u32) {
+        let socket = match reply {
+            Reply::Endpoint(endpoint) => {
+                self.streams.insert(endpoint.socket, Stream::new(endpoint.window, window));
+                return;
+            }
+            Reply::Socket(socket) => *socket,
+            Reply::Bound(bound) => bound.socket,
+            Reply::Peer(peer) => peer.socket,
+            _ => return,
+        };
+        self.mailboxes.insert(socket, Mailbox::new(window));
+    }
+
     /// What becomes of an answer that nobody waits for.
     fn settle(&mut self, want: Want, answer: Result<Reply, Failure>) {
         match (want, answer) {
-            (Want::Accept(_, listener), Ok(Reply::Endpoint(endpoint))) => {
+            (Want::Accept { listener, .. }, Ok(Reply::Endpoint(endpoint))) => {
                 match self.listeners.get_mut(&listener) {
                     Some(listener) => listener.queue.push_back(endpoint),
                     None => self.close(endpoint.socket),
                 }
             }
             (_, Ok(Reply::Endpoint(endpoint))) => self.close(endpoint.socket),
-            (Want::Bound(false), Ok(Reply::Bound(bound))) => self.close(bound.socket),
+            (Want::Bound { new: true, .. }, Ok(Reply::Bound(bound))) => self.close(bound.socket),
+            (Want::Peer { new: true, .. }, Ok(Reply::Peer(peer))) => self.close(peer.socket),
             (_, Ok(Reply::Socket(socket))) => self.close(socket),
             _ => {}
         }
-    }
-}
-
-impl Want {
-    fn of(call: &Call<'_>) -> Want {
-        match call {
-            Call::Hello(_) => Want::Hello,
-            Call::Open(_) => Want::Socket,
-            Call::Connect(connect) => Want::Connect(connect.window),
-            Call::Accept(accept) => Want::Accept(accept.window, accept.socket),
-            Call::Bind(bind) => Want::Bound(bind.socket.is_some()),
-            Call::Resolve(_) => Want::Addresses,
-            Call::GetOption(_) => Want::Option,
-            Call::LocalName(_) | Call::PeerName(_) => Want::Address,
-            Call::Listen(_) | Call::SetOption(_) | Call::Shutdown(_) | Call::Close(_) | Call::Sync(_) => {
-                Want::Nothing
-            }
-        }
-    }
-
-    /// What was granted to the connection that it makes.
-    fn window(self) -> Option<u32> {
-        match self {
-            Want::Connect(window) | Want::Accept(window, _) => Some(window),
-            _ => None,
-        }
-    }
-
-    /// Whether the request may take long, so that it pays to cancel it.
-    fn may_last(self) -> bool {
-        matches!(self, Want::Connect(..) | Want::Accept(..) | Want::Bound(_) | Want::Addresses)
-    }
-
-    fn decode(self, result: &[u8]) -> Result<Reply, FrameError> {
-        Ok(match self {
-            Want::Hello => Reply::Hello(decode(result)?),
-            Want::Socket => Reply::Socket(decode(result)?),
-            Want::Connect(..) | Want::Accept(..) => Reply::Endpoint(decode(result)?),
-            Want::Bound(_) => Reply::Bound(decode(result)?),
-            Want::Addresses => Reply::Addresses(decode::<Resolved>(result)?.addresses),
-            Want::Address => Reply::Address(decode(result)?),
-            Want::Option => Reply::Option(decode(result)?),
-            Want::Nothing => Reply::Nothing,
-        })
     }
 }
 

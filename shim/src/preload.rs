@@ -50,7 +50,7 @@ impl Options {
     }
 }
 
-/// Lets scripts of `lua` require `socket`, `socket.core`, `luasocketd` and `luasocketd.v1`.
+/// Lets scripts of `lua` require `socket`, `socket.core`, `socket.unix`, `luasocketd` and `luasocketd.v1`.
 ///
 /// Nothing is connected before the first call that needs the daemon, so a missing daemon is an error of that
 /// call, not of this function.

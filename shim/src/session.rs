@@ -6,6 +6,9 @@
 //! pipe.
 
 mod connect;
+mod datagram;
+mod local;
+mod lookup;
 mod select;
 mod socket;
 mod transfer;
@@ -17,8 +20,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use luasocketd_protocol::{
-    Address, Call, ClientNote, Code, Direction, Failure, Family, GetOption, HelloReply, LocalName,
-    OptionValue, PeerName, Resolve, SetOption, Shutdown, TcpOption, Timeout,
+    Address, Call, ClientNote, Code, Direction, Failure, Family, GetOption, HelloReply, Kind, LocalName,
+    OptionValue, PeerName, SetOption, Shutdown, SocketOption, Timeout,
 };
 use slab::Slab;
 
@@ -29,6 +32,9 @@ use crate::pipe::{CONTROL_LIMIT, Host, Interrupted, Pipe};
 use crate::stream::closed;
 
 pub(crate) use connect::Place;
+pub(crate) use datagram::Receiver;
+use lookup::Found;
+pub(crate) use lookup::FoundText;
 pub(crate) use select::{Interest, NotOpen, Watched};
 pub(crate) use socket::{Key, Statistics};
 use socket::{Line, Socket, State};
@@ -88,7 +94,7 @@ pub(crate) struct Session {
     /// The objects by the numbers that `getfd` has answered.
     by_descriptor: RefCell<HashMap<RawFd, Key>>,
     /// The answer to the last lookup, until Lua has copied it.
-    addresses: RefCell<Vec<Address>>,
+    found: RefCell<Found>,
 }
 
 impl Session {
@@ -100,7 +106,7 @@ impl Session {
             pipe: RefCell::default(),
             sockets: RefCell::default(),
             by_descriptor: RefCell::default(),
-            addresses: RefCell::default(),
+            found: RefCell::default(),
         }
     }
 
@@ -135,26 +141,9 @@ impl Session {
         Ok(pipe)
     }
 
-    /// Looks a name up; the answer is read with [`Session::with_address`].
-    pub(crate) fn resolve(&self, host: &dyn Host, name: &str, family: Family) -> Outcome<usize> {
-        let pipe = self.pipe(host, Until::Forever)?;
-        let call = Call::Resolve(Resolve { host: name, family, timeout_ms: None });
-        let Reply::Addresses(addresses) = pipe.call(host, &call, Until::Forever)?? else {
-            return Err(closed().into());
-        };
-        let count = addresses.len();
-        *self.addresses.borrow_mut() = addresses;
-        Ok(count)
-    }
-
-    /// Gives one address of the last lookup to `read`.
-    pub(crate) fn with_address<T>(&self, index: usize, read: impl FnOnce(&Address) -> T) -> Option<T> {
-        self.addresses.borrow().get(index).map(read)
-    }
-
     /// Makes an object without a socket.
-    pub(crate) fn create(&self, limits: Limits, family: Family) -> Key {
-        self.insert(Socket::new(limits, family))
+    pub(crate) fn create(&self, kind: Kind, limits: Limits, family: Family) -> Key {
+        self.insert(Socket::new(kind, limits, family))
     }
 
     fn insert(&self, socket: Socket) -> Key {
@@ -233,7 +222,7 @@ impl Session {
         &self,
         host: &dyn Host,
         key: Key,
-        option: TcpOption,
+        option: SocketOption,
         value: OptionValue,
     ) -> Outcome<()> {
         let Line { pipe, id } = self.line(key)?;
@@ -242,7 +231,7 @@ impl Session {
     }
 
     /// Reads an option.
-    pub(crate) fn option(&self, host: &dyn Host, key: Key, option: TcpOption) -> Outcome<OptionValue> {
+    pub(crate) fn option(&self, host: &dyn Host, key: Key, option: SocketOption) -> Outcome<OptionValue> {
         let Line { pipe, id } = self.line(key)?;
         match pipe.call(host, &Call::GetOption(GetOption { socket: id, option }), control())?? {
             Reply::Option(value) => Ok(value),
@@ -257,7 +246,7 @@ impl Session {
         if let Some(failure) = self.take_failure(key) {
             return Ok(Some(failure));
         }
-        match self.option(host, key, TcpOption::Error)? {
+        match self.option(host, key, SocketOption::Error)? {
             OptionValue::Number(errno) if errno != 0 => Ok(Some(Failure::os(errno))),
             _ => Ok(None),
         }
@@ -278,6 +267,11 @@ impl Session {
     /// An object's time limits.
     pub(crate) fn limits(&self, key: Key) -> Option<Limits> {
         self.with(key, |socket| socket.limits)
+    }
+
+    /// What kind of socket the object is for.
+    pub(crate) fn kind(&self, key: Key) -> Kind {
+        self.with(key, |socket| socket.kind).unwrap_or(Kind::Tcp)
     }
 
     /// The object's recorded family.

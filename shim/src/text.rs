@@ -3,6 +3,7 @@
 //! Pure tables, one for each fact, each matched exhaustively on the protocol's codes.
 
 pub(crate) mod gai;
+pub(crate) mod host;
 pub(crate) mod v1_0;
 pub(crate) mod v3_1;
 

@@ -47,6 +47,47 @@ function show.timed(label, least, most, call)
   report(call())
 end
 
+-- Prints what a method of an object returns, or the error that it raises when it is called as a method.
+function show.method(label, object, name, ...)
+  local source = "local object = ... local function all(...) return ... end " ..
+    "return all(object:" .. name .. "(select(2, ...)))"
+  return show.call(label, assert((loadstring or load)(source, "=call")), object, ...)
+end
+
+-- Prints the error that a call raises without the place in a file of the library's own, or what it returns.
+function show.raises(label, call, ...)
+  local function report(fine, ...)
+    if fine then return show.values(label, ...) end
+    local err = ...
+    show.values(label .. " raises", type(err) == "string" and err:gsub("^[^ ]+:%d+: ", "") or err)
+  end
+  report(pcall(call, ...))
+end
+
+-- Prints the error of a library function that was called by pcall. From 5.2 on its name is looked for in
+-- package.loaded, where the two names of the module come in no order.
+function show.bare(label, call, ...)
+  local fine, err = pcall(call, ...)
+  show.values(label, fine, type(err) == "string" and err:gsub("socket%.core%.", "socket.") or err)
+end
+
+-- Prints a line that may differ from LuaSocket's, because of a row of docs/compatibility.md.
+function show.differs(row, label, ...)
+  io.write("[", row, "] ")
+  return show.values(label, ...)
+end
+
+-- The same for a call.
+function show.differs_call(row, label, call, ...)
+  io.write("[", row, "] ")
+  return show.call(label, call, ...)
+end
+
+-- A number without the ".0" that it has in some versions.
+function show.integer(value)
+  return type(value) == "number" and ("%d"):format(value) or value
+end
+
 -- A server, and the two ends of a connection to it.
 function show.pair()
   local server = assert(socket.bind("127.0.0.1", 0))
@@ -62,6 +103,62 @@ function show.refused_port()
   assert(holder:bind("127.0.0.1", 0))
   local _, port = holder:getsockname()
   return port, holder
+end
+
+-- A port of 127.0.0.1 that lets who connects wait: its queue is full. The second value keeps it so.
+function show.silent_port()
+  local server = assert(socket.tcp4())
+  assert(server:bind("127.0.0.1", 0))
+  assert(server:listen(0))
+  local _, port = server:getsockname()
+  local held = {server}
+  for i = 1, 4 do
+    local client = socket.tcp4()
+    client:settimeout(0)
+    client:connect("127.0.0.1", port)
+    held[#held + 1] = client
+  end
+  socket.sleep(0.1)
+  return port, held
+end
+
+-- Prints the name of a socket (or of its peer), whose port is just one or none.
+function show.name(label, object, whose)
+  local ip, port, family = object[whose == "peer" and "getpeername" or "getsockname"](object)
+  if not ip then return show.values(label, ip, port, family) end
+  show.values(label, ip, tonumber(port) == 0 and "no port" or "a port", family)
+end
+
+-- A UDP socket that is bound to 127.0.0.1, which no receive waits for longer than 5 s, and its port.
+function show.bound_udp(make)
+  local object = assert((make or socket.udp4)())
+  assert(object:setsockname("127.0.0.1", 0))
+  object:settimeout(5)
+  local _, port = object:getsockname()
+  return object, tonumber(port)
+end
+
+-- Two UDP sockets that are connected to each other.
+function show.udp_pair()
+  local a, a_port = show.bound_udp()
+  local b, b_port = show.bound_udp()
+  assert(a:setpeername("127.0.0.1", b_port))
+  assert(b:setpeername("127.0.0.1", a_port))
+  return a, b
+end
+
+-- A UDP port of 127.0.0.1 that was free a moment ago.
+function show.dead_udp_port()
+  local object, port = show.bound_udp()
+  object:close()
+  return port
+end
+
+-- A name for a file that does not exist, and a function that removes what was made under it.
+function show.path()
+  local path = os.tmpname()
+  os.remove(path)
+  return path, function() os.remove(path) end
 end
 
 return show

@@ -10,6 +10,7 @@
 pub mod build;
 pub mod daemon;
 pub mod interpreter;
+pub mod judge;
 pub mod network;
 pub mod peer;
 pub mod pipe;

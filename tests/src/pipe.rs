@@ -101,6 +101,22 @@ pub fn notification(method: &str, params: &[Value]) -> Vec<u8> {
     encoded(vec![2.into(), method.into(), Value::List(params.to_vec())])
 }
 
+/// The parameters of a `bind` that makes a new socket. Datagrams get a grant of 512 KiB.
+pub fn bind_params(kind: &str, host: &str, port: u16) -> [Value; 8] {
+    let family = if kind.starts_with("unix") { "unix" } else { "unspec" };
+    let window = if matches!(kind, "udp" | "unix-dgram") { 512 * 1024 } else { 0 };
+    [
+        Value::Nil,
+        kind.into(),
+        host.into(),
+        port.to_string().as_str().into(),
+        family.into(),
+        true.into(),
+        Value::Nil,
+        window.into(),
+    ]
+}
+
 /// The bytes of an array.
 pub fn encoded(message: Vec<Value>) -> Vec<u8> {
     let mut bytes = Vec::new();

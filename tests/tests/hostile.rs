@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use luasocketd_tests::pipe::{encoded, notification, request};
+use luasocketd_tests::pipe::{bind_params, encoded, notification, request};
 use luasocketd_tests::{Daemon, Interpreter, Peer, Pipe, Value, network};
 
 /// What a daemon may grow by while it is under attack: a few frames and buffers, no more.
@@ -178,8 +178,7 @@ fn a_message_before_hello() {
 
 /// A listening socket of this client: its id.
 fn listening(pipe: &mut Pipe) -> u64 {
-    let params = [Value::Nil, "127.0.0.1".into(), "0".into(), "unspec".into(), true.into(), Value::Nil];
-    let (failure, result) = pipe.call("bind", &params);
+    let (failure, result) = pipe.call("bind", &bind_params("tcp", "127.0.0.1", 0));
     assert_eq!(failure, Value::Nil);
     let socket = result.list()[0].number();
     assert_eq!(pipe.call("listen", &[socket.into(), 5.into()]).0, Value::Nil);
@@ -342,7 +341,7 @@ fn windows_beyond_all_bounds() {
 
 #[test]
 fn floods_without_reading() {
-    let bind = [Value::Nil, "127.0.0.1".into(), "0".into(), "unspec".into(), true.into(), Value::Nil];
+    let bind = bind_params("tcp", "127.0.0.1", 0);
     let lookup = ["localhost".into(), "unspec".into(), 1000.into()];
     let floods: [(&str, &[Value]); 4] =
         [("sync", &[]), ("no-such-request", &[]), ("bind", &bind), ("resolve", &lookup)];
@@ -366,7 +365,11 @@ fn floods_without_reading() {
         let started = Instant::now();
         let mut other = Pipe::greeted(&attacked.daemon);
         assert_eq!(other.call("sync", &[]).0, Value::Nil);
-        assert!(started.elapsed() < Duration::from_secs(5), "another client waited {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "another client waited {:?} during a flood of `{method}`",
+            started.elapsed()
+        );
         drop((pipe, other));
         attacked.survived("a flood");
     }

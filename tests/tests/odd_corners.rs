@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use luasocketd_tests::network::{self, RefusedPort, SilentPort};
-use luasocketd_tests::pipe::{notification, request};
+use luasocketd_tests::pipe::{bind_params, notification, request};
 use luasocketd_tests::{Daemon, Pipe, Value};
 use rustix::process::Signal;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -107,7 +107,7 @@ impl Client {
 
     /// A TCP socket that is neither bound nor connected.
     fn opened(&mut self) -> u64 {
-        self.result("open", &["tcp".into(), "inet".into()]).number()
+        self.result("open", &["tcp".into(), "inet".into(), 0.into()]).number()
     }
 
     /// Sends as many bytes as credit comes for, until all are sent: how many are left of the credit.
@@ -258,8 +258,7 @@ fn a_lingering_close_with_nothing_held_stops_nobody() {
 fn an_unknown_method_with_the_number_of_an_unanswered_request_disconnects() {
     let daemon = Daemon::start();
     let (mut client, mut other) = (Client::new(&daemon), Client::new(&daemon));
-    let address = [Value::Nil, "127.0.0.1".into(), "0".into(), "inet".into(), false.into(), Value::Nil];
-    let socket = client.result("bind", &address).list()[0].clone();
+    let socket = client.result("bind", &bind_params("tcp", "127.0.0.1", 0)).list()[0].clone();
     client.result("listen", &[socket.clone(), 5.into()]);
     let mut twice = request(77, "accept", &[socket, Value::Nil, 1.into()]);
     twice.extend(request(77, "no-such-request", &[]));

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use luasocketd_protocol::{
     Address, Bound, Call, ClientNote, DaemonNote, Direction, Endpoint, Failure, Family, HelloReply,
-    OptionValue, Resolved, SocketId, TcpOption,
+    HostEntry, Kind, NameInfo, OptionValue, Peer, Resolved, SocketId, SocketOption,
 };
 use serde::{Serialize, Serializer};
 
+use super::place::Place;
 use super::policy::{Judgement, Policy};
 use super::slots::{ClientId, LookupId};
 
 /// The two addresses of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     /// Its own address.
-    pub local: SocketAddr,
+    pub local: Place,
     /// The peer's address.
-    pub peer: SocketAddr,
+    pub peer: Place,
 }
 
 /// Something that happened. Results carry Linux' errno.
@@ -49,8 +50,8 @@ pub enum Input<'a> {
     Resolved {
         /// Which lookup.
         lookup: LookupId,
-        /// The addresses in the resolver's order.
-        result: Result<Vec<SocketAddr>, Failure>,
+        /// What it has found.
+        result: Result<Answer, Failure>,
     },
     /// [`Action::Open`] is done.
     Opened {
@@ -64,7 +65,41 @@ pub enum Input<'a> {
         /// Which socket.
         socket: SocketId,
         /// The address it has got.
-        result: Result<SocketAddr, i32>,
+        result: Result<Place, i32>,
+    },
+    /// [`Action::SetPeer`] is done.
+    PeerSet {
+        /// Which socket.
+        socket: SocketId,
+        /// Its addresses now.
+        result: Result<Names, i32>,
+    },
+    /// [`Action::ClearPeer`] is done.
+    PeerCleared {
+        /// Which socket.
+        socket: SocketId,
+        /// Whose request.
+        request: u32,
+        /// Whether the peer is gone.
+        result: Result<(), i32>,
+    },
+    /// [`Action::Send`] is done.
+    Sent {
+        /// Which socket.
+        socket: SocketId,
+        /// For which request.
+        request: u32,
+        /// How many bytes were sent, or why none were.
+        result: Result<usize, i32>,
+        /// The datagram, to be sent later when there was no room.
+        bytes: Vec<u8>,
+    },
+    /// The system has news of an earlier datagram.
+    SocketError {
+        /// Which socket.
+        socket: SocketId,
+        /// What.
+        errno: i32,
     },
     /// [`Action::Listen`] is done.
     Listening {
@@ -205,6 +240,8 @@ pub enum Action {
     Open {
         /// For which socket.
         socket: SocketId,
+        /// Of which kind.
+        kind: Kind,
         /// Of which family.
         family: Family,
     },
@@ -212,8 +249,12 @@ pub enum Action {
     Bind {
         /// Which socket.
         socket: SocketId,
+        /// Of which kind a new one is.
+        kind: Kind,
         /// To which address.
-        address: SocketAddr,
+        place: Place,
+        /// Whether a path may lead through symbolic links: only where every path is allowed.
+        follow: bool,
         /// Whether an IPv6 wildcard takes IPv4 too.
         dual: bool,
         /// Whether `reuseaddr` is set before.
@@ -236,6 +277,44 @@ pub enum Action {
         address: SocketAddr,
         /// Whether to use the socket that was opened before.
         own: bool,
+    },
+    /// Connect to a local socket, which needs no wait; [`Input::Dialed`] tells of attempt 0.
+    DialPath {
+        /// Which socket; the system's one is made where there is none.
+        socket: SocketId,
+        /// Where to.
+        path: String,
+        /// Whether the path may lead through symbolic links.
+        follow: bool,
+    },
+    /// Give a datagram socket its peer, after making the system's socket where there is none.
+    SetPeer {
+        /// Which socket.
+        socket: SocketId,
+        /// Which peer.
+        place: Place,
+        /// Whether a path may lead through symbolic links.
+        follow: bool,
+    },
+    /// Take a datagram socket's peer away.
+    ClearPeer {
+        /// Which socket.
+        socket: SocketId,
+        /// For which request.
+        request: u32,
+    },
+    /// Send a datagram, if there is room for it.
+    Send {
+        /// From which socket.
+        socket: SocketId,
+        /// For which request.
+        request: u32,
+        /// Where to; `None` for the socket's peer.
+        to: Option<Place>,
+        /// Whether a path may lead through symbolic links.
+        follow: bool,
+        /// The datagram.
+        bytes: Vec<u8>,
     },
     /// Give up an attempt.
     HangUp {
@@ -265,6 +344,13 @@ pub enum Action {
         /// Who gets the bytes.
         client: ClientId,
     },
+    /// Read datagrams from a socket from here on.
+    StartDatagrams {
+        /// Which socket.
+        socket: SocketId,
+        /// Who gets them.
+        client: ClientId,
+    },
     /// More credit came: read on.
     Resume {
         /// Which socket.
@@ -289,30 +375,64 @@ pub enum Action {
     },
 }
 
-/// A name to look up.
+/// A question to the resolver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
     /// Which lookup.
     pub lookup: LookupId,
-    /// The host name or address.
-    pub host: String,
-    /// The port number or service name.
-    pub port: String,
-    /// Which addresses are wanted.
-    pub family: Family,
+    /// What is asked.
+    pub question: Question,
+}
+
+/// What the resolver can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The addresses of a name (getaddrinfo(3)).
+    Addresses {
+        /// The host name or address.
+        host: String,
+        /// The port number or service name, if one is asked for.
+        port: Option<String>,
+        /// Which addresses are wanted.
+        family: Family,
+        /// For which kind of socket.
+        kind: Kind,
+        /// Whether host and port are only numbers in an unusual spelling: no server is asked.
+        numeric: bool,
+    },
+    /// All that is known of a host (gethostbyname(3), gethostbyaddr(3)).
+    Host(String),
+    /// The names of a host's addresses and of a port (getnameinfo(3)).
+    Names {
+        /// The host name or address.
+        host: Option<String>,
+        /// The port number or service name.
+        service: Option<String>,
+    },
+}
+
+/// What the resolver answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The addresses in the resolver's order.
+    Addresses(Vec<SocketAddr>),
+    /// To [`Question::Host`].
+    Host(HostEntry),
+    /// To [`Question::Names`].
+    Names(NameInfo),
 }
 
 /// A question about a socket that the system answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// Its own address.
     LocalName,
     /// The peer's address.
     PeerName,
     /// An option.
-    GetOption(TcpOption),
+    GetOption(SocketOption),
     /// To set an option.
-    SetOption(TcpOption, OptionValue),
+    SetOption(SocketOption, OptionValue),
 }
 
 /// The result of a request.
@@ -328,12 +448,40 @@ pub enum Reply {
     Endpoint(Endpoint),
     /// For `bind`.
     Bound(Bound),
+    /// For `set-peer`.
+    Peer(Peer),
+    /// For `send-to`.
+    Sent(usize),
     /// For `resolve`.
     Resolved(Resolved),
+    /// For `host-entry`.
+    HostEntry(HostEntry),
+    /// For `name-info`.
+    NameInfo(NameInfo),
     /// For `local-name` and `peer-name`.
     Address(Address),
     /// For `get-option`.
     Value(OptionValue),
+}
+
+impl Reply {
+    /// The addresses in it, for the shell to name their scopes.
+    pub fn addresses(&mut self) -> Vec<&mut Address> {
+        match self {
+            Reply::Endpoint(reply) => vec![&mut reply.local, &mut reply.peer],
+            Reply::Bound(reply) => vec![&mut reply.local],
+            Reply::Peer(reply) => vec![&mut reply.local, &mut reply.peer],
+            Reply::Resolved(reply) => reply.addresses.iter_mut().collect(),
+            Reply::Address(reply) => vec![reply],
+            Reply::Nil
+            | Reply::Hello(_)
+            | Reply::Socket(_)
+            | Reply::Sent(_)
+            | Reply::HostEntry(_)
+            | Reply::NameInfo(_)
+            | Reply::Value(_) => vec![],
+        }
+    }
 }
 
 impl Serialize for Reply {
@@ -344,7 +492,11 @@ impl Serialize for Reply {
             Reply::Socket(reply) => reply.serialize(serializer),
             Reply::Endpoint(reply) => reply.serialize(serializer),
             Reply::Bound(reply) => reply.serialize(serializer),
+            Reply::Peer(reply) => reply.serialize(serializer),
+            Reply::Sent(reply) => reply.serialize(serializer),
             Reply::Resolved(reply) => reply.serialize(serializer),
+            Reply::HostEntry(reply) => reply.serialize(serializer),
+            Reply::NameInfo(reply) => reply.serialize(serializer),
             Reply::Address(reply) => reply.serialize(serializer),
             Reply::Value(reply) => reply.serialize(serializer),
         }

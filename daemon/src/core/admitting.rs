@@ -6,10 +6,11 @@ use std::time::Instant;
 use luasocketd_protocol::{Code, Failure, SocketId};
 
 use super::client::Phase;
+use super::judging::{act, decide_place};
 use super::machine::Core;
-use super::policy::{Act, Policy, Profile, Subject};
+use super::policy::{Policy, Profile, Subject};
 use super::slots::ClientId;
-use super::socket::State;
+use super::socket::{Admitted, State};
 
 impl Core {
     /// Gives a client the profile that is for it.
@@ -89,8 +90,12 @@ impl Core {
             self.sockets.iter().filter_map(|(id, _)| Some((id, self.second_thoughts(id)?))).collect();
         for (id, failure) in forbidden {
             match self.sockets.get(id).map(|socket| &socket.state) {
-                Some(State::Dialing { .. }) => self.fail_socket_call(id, failure),
+                Some(State::Dialing { .. } | State::DialingPath { .. }) => self.fail_socket_call(id, failure),
                 Some(State::Listening { .. }) => self.stop_listening(id, &failure),
+                Some(State::Datagrams(_)) => {
+                    self.cancel_datagram_calls(id);
+                    self.forget_socket(id);
+                }
                 _ => self.break_socket(id, failure),
             }
         }
@@ -99,19 +104,14 @@ impl Core {
     /// Why a socket would not come to be any more.
     fn second_thoughts(&self, id: SocketId) -> Option<Failure> {
         let socket = self.sockets.get(id)?;
-        let admitted = socket.admitted.as_ref()?;
         let profile = self.clients.get(socket.client)?.profile.as_ref();
-        let verdict = |address| {
-            profile
-                .map(|profile| profile.decide_address(admitted.verb, &admitted.host, address))
-                .unwrap_or_default()
-        };
-        let (address, verdict) = admitted
-            .addresses
-            .iter()
-            .map(|&address| (address, verdict(address)))
-            .find(|(_, verdict)| !verdict.lets_through())?;
-        let act = Act::Address { verb: admitted.verb, host: admitted.host.clone(), address };
-        Some(Failure::new(Code::Denied, format!("may not {act} any more: {}", verdict.why)))
+        socket.admitted.iter().find_map(|Admitted { verb, host, places }| {
+            places.iter().find_map(|place| {
+                let verdict = profile.map(|profile| decide_place(profile, *verb, host, place));
+                let verdict = verdict.unwrap_or_default();
+                let text = || format!("may not {} any more: {}", act(*verb, host, place), verdict.why);
+                (!verdict.lets_through()).then(|| Failure::new(Code::Denied, text()))
+            })
+        })
     }
 }

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
-use luasocketd_protocol::{Bind, Bound, Failure, Family, SocketId};
+use luasocketd_protocol::{Bind, Bound, Failure, Family, Kind, SocketId};
 
 use super::action::{Action, Reply};
 use super::client::Subject;
 use super::connecting::literal;
 use super::machine::{Core, shutting_down};
+use super::place::{Place, check_path};
 use super::policy::Verb;
 use super::requests::{check_name, errno};
 use super::slots::ClientId;
@@ -27,18 +28,22 @@ impl Core {
         if self.draining.is_some() {
             return Err(shutting_down());
         }
+        let kind = match bind.socket {
+            Some(socket) => self.own(client, socket)?.kind,
+            None => bind.kind,
+        };
+        if matches!(kind, Kind::Udp | Kind::UnixDgram) {
+            return self.bind_datagrams(client, request, kind, bind, now);
+        }
         let own = bind.socket.map(|socket| self.unbound(client, socket)).transpose()?;
-        let family = own.unwrap_or(bind.family);
+        let family = if kind.is_local() { Family::Unix } else { own.unwrap_or(bind.family) };
         let plan = BindPlan {
             host: bind.host.to_owned(),
             dual: family == Family::Dual && bind.host == "*",
             reuse_address: bind.reuse_address,
             own,
         };
-        let addresses = bind_addresses(bind.host, bind.port, family);
-        if addresses.is_none() {
-            self.judge_lookup(client, Some(Verb::Listen), bind.host)?;
-        }
+        let places = self.places_to_bind(client, bind.host, bind.port, family)?;
         let timeout_ms = self.bounded(client, bind.timeout_ms);
         let socket = match bind.socket {
             Some(socket) => {
@@ -46,13 +51,13 @@ impl Core {
                 socket
             }
             None => {
-                let socket = self.new_socket(client, State::Idle { family, bound: None })?;
+                let socket = self.new_socket(client, kind, State::Idle { family, bound: None })?;
                 self.begin_socket_call(client, request, socket, timeout_ms, now)?;
                 socket
             }
         };
-        match addresses {
-            Some(addresses) => self.bind_to(socket, request, plan, addresses),
+        match places {
+            Some(places) => self.bind_to(socket, request, plan, places),
             None => {
                 let host = wildcard_host(bind.host, family);
                 self.resolve_for(socket, request, host, bind.port, family, Plan::Bind(plan));
@@ -61,10 +66,35 @@ impl Core {
         Ok(None)
     }
 
+    /// Where a socket has to be bound, if that is known without the resolver; what the resolver is asked for
+    /// has been judged then.
+    pub(crate) fn places_to_bind(
+        &mut self,
+        client: ClientId,
+        host: &str,
+        port: &str,
+        family: Family,
+    ) -> Result<Option<VecDeque<Place>>, Failure> {
+        if family == Family::Unix {
+            // Without a name the system gives it an abstract one.
+            if !host.is_empty() {
+                check_path(host)?;
+            }
+            return Ok(Some([Place::Path(host.to_owned())].into()));
+        }
+        let addresses = bind_addresses(host, port, family);
+        if addresses.is_none() {
+            self.judge_lookup(client, Some(Verb::Listen), host)?;
+        }
+        Ok(addresses.map(|addresses| addresses.into_iter().map(Place::Net).collect()))
+    }
+
     /// The family of a socket that is not bound yet.
     fn unbound(&mut self, client: ClientId, socket: SocketId) -> Result<Family, Failure> {
         match &self.own(client, socket)?.state {
             State::Idle { family, bound: None } => Ok(*family),
+            // A path that is taken is the system's first complaint: it is asked.
+            State::Idle { family: Family::Unix, .. } => Ok(Family::Unix),
             _ => Err(Failure::os(errno::EINVAL)),
         }
     }
@@ -75,40 +105,50 @@ impl Core {
         socket: SocketId,
         request: u32,
         bind: BindPlan,
-        addresses: VecDeque<SocketAddr>,
+        places: VecDeque<Place>,
     ) {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
-        let addresses: Vec<SocketAddr> = addresses.into();
-        let judged = self.judge_addresses(client, Verb::Listen, &bind.host, &addresses);
+        let (places, refusal) = match self.judge_places(client, Verb::Listen, &bind.host, places) {
+            Ok(places) => (places, None),
+            Err(refusal) => (VecDeque::new(), Some(refusal)),
+        };
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let allowed = judged.as_deref().unwrap_or_default().to_vec();
-        let (first, dual, reuse_address) = (allowed.first().copied(), bind.dual, bind.reuse_address);
-        entry.state = State::Binding { request, bind, addresses: allowed.into() };
-        match (first, judged) {
-            (Some(address), _) => self.act(Action::Bind { socket, address, dual, reuse_address }),
-            (None, Err(refusal)) => self.fail_socket_call(socket, refusal),
-            // The resolver's answer had an address, or this is not reached.
-            (None, Ok(_)) => self.fail_socket_call(socket, Failure::os(errno::EINVAL)),
+        entry.state = State::Binding { request, bind, places };
+        match refusal {
+            None => self.bind_next(socket),
+            Some(refusal) => self.fail_socket_call(socket, refusal),
         }
     }
 
-    pub(crate) fn on_bound(&mut self, socket: SocketId, result: Result<SocketAddr, i32>) {
+    /// Has the system bind to the first of the places that are left.
+    fn bind_next(&mut self, socket: SocketId) {
+        let Some(entry) = self.sockets.get(socket) else { return };
+        let follow = self.allows_every_path(entry.client, Verb::Listen);
+        let State::Binding { bind, places, .. } = &entry.state else { return };
+        let Some(place) = places.front().cloned() else { return };
+        let (kind, dual, reuse_address) = (entry.kind, bind.dual, bind.reuse_address);
+        self.act(Action::Bind { socket, kind, place, follow, dual, reuse_address });
+    }
+
+    pub(crate) fn on_bound(&mut self, socket: SocketId, result: Result<Place, i32>) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
-        let State::Binding { request, bind, addresses } = &mut entry.state else { return };
-        let request = *request;
+        let (request, bind, places) = match &mut entry.state {
+            State::Binding { request, bind, places } => (*request, bind, places),
+            State::Datagrams(_) => return self.on_datagrams_bound(socket, result),
+            _ => return,
+        };
         match result {
             Ok(local) => {
-                let bound = Some((std::mem::take(&mut bind.host), local));
-                entry.state = State::Idle { family: Family::of(local.ip()), bound };
+                let bound = Some((std::mem::take(&mut bind.host), local.clone()));
+                entry.state = State::Idle { family: local.family(), bound };
                 self.reply(client, request, Reply::Bound(Bound { socket, local: local.into() }));
             }
             Err(errno) => {
-                addresses.pop_front();
-                let (next, dual, reuse_address) = (addresses.front().copied(), bind.dual, bind.reuse_address);
-                match next {
-                    Some(address) => self.act(Action::Bind { socket, address, dual, reuse_address }),
-                    None => self.fail_socket_call(socket, Failure::os(errno)),
+                places.pop_front();
+                match places.is_empty() {
+                    false => self.bind_next(socket),
+                    true => self.fail_socket_call(socket, Failure::os(errno)),
                 }
             }
         }
@@ -124,7 +164,7 @@ fn bind_addresses(host: &str, port: &str, family: Family) -> Option<VecDeque<Soc
     let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
     let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
     Some(match family {
-        Family::Unspec | Family::Inet => [v4].into(),
+        Family::Unspec | Family::Inet | Family::Unix => [v4].into(),
         Family::Inet6 => [v6].into(),
         // A machine without IPv6 still has all of its addresses bound.
         Family::Dual => [v6, v4].into(),
@@ -137,7 +177,7 @@ fn wildcard_port(port: &str) -> Option<u16> {
 }
 
 /// What the resolver knows `"*"` as.
-fn wildcard_host(host: &str, family: Family) -> &str {
+pub(crate) fn wildcard_host(host: &str, family: Family) -> &str {
     match (host, family) {
         ("*", Family::Inet6 | Family::Dual) => "::",
         ("*", _) => "0.0.0.0",

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Code, Failure};
 
-use super::action::{Action, Lookup, Reply};
+use super::action::{Action, Lookup, Question, Reply};
 use super::budget::{Charge, OverLimit, Resource};
 use super::client::{PendingCall, Subject};
 use super::machine::Core;
@@ -88,29 +88,30 @@ impl Core {
         &mut self,
         client: ClientId,
         purpose: Purpose,
-        lookup: impl FnOnce(LookupId) -> Lookup,
+        question: Question,
     ) -> Result<LookupId, Failure> {
         let gone = || Failure::new(Code::Closed, "the client has gone");
         let budget = &self.clients.get(client).ok_or_else(gone)?.budget;
         let charge = budget.charge(Resource::Lookups, 1).map_err(over_limit)?;
         let id = self.lookups.insert(PendingLookup { purpose, _charge: charge });
         let id = id.ok_or_else(|| Failure::new(Code::Limit, "no lookup slots"))?;
-        self.act(Action::Lookup(lookup(id)));
+        self.act(Action::Lookup(Lookup { lookup: id, question }));
         Ok(id)
     }
 
     /// Ends a request because its time is over.
-    pub(crate) fn on_call_timeout(&mut self, client: ClientId, request: u32) {
-        self.abandon_call(client, request, Failure::new(Code::Timeout, "the call's time limit passed"));
+    pub(crate) fn on_call_timeout(&mut self, client: ClientId, request: u32, now: Instant) {
+        let failure = Failure::new(Code::Timeout, "the call's time limit passed");
+        self.abandon_call(client, request, failure, now);
     }
 
     /// Ends a request because its client wants so.
-    pub(crate) fn on_cancel(&mut self, client: ClientId, request: u32) {
-        self.abandon_call(client, request, cancelled());
+    pub(crate) fn on_cancel(&mut self, client: ClientId, request: u32, now: Instant) {
+        self.abandon_call(client, request, cancelled(), now);
     }
 
     /// Fails a request that waits, and undoes what it had begun.
-    fn abandon_call(&mut self, client: ClientId, request: u32, failure: Failure) {
+    fn abandon_call(&mut self, client: ClientId, request: u32, failure: Failure, now: Instant) {
         let Some(call) = self.clients.get(client).and_then(|client| client.calls.get(&request)) else {
             return;
         };
@@ -125,6 +126,7 @@ impl Core {
                     accepts.retain(|accept| accept.request != request);
                     self.fail(client, request, failure);
                 }
+                Some(State::Datagrams(_)) => self.abandon_datagram_call(socket, request, failure, now),
                 _ => self.fail_socket_call(socket, failure),
             },
         }

@@ -1,21 +1,27 @@
 //! From `connect` to the first byte: name, policy, attempts, connection.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use luasocketd_protocol::{Code, Connect, Endpoint, Failure, Family, MAX_WINDOW, SocketId};
+use luasocketd_protocol::{Connect, Endpoint, Failure, Family, Kind, MAX_WINDOW, SocketId};
 
-use super::action::{Action, Lookup, Names, Reply};
+use super::action::{Action, Names, Question, Reply};
 use super::calls::{Purpose, over_limit};
 use super::client::Subject;
 use super::dial::{Dial, Next};
 use super::flow::Flow;
+use super::lookups::no_address;
 use super::machine::{Core, shutting_down};
+use super::place::{Place, check_path};
 use super::policy::Verb;
-use super::requests::{bad_argument, check_name, eai, errno};
+use super::requests::{bad_argument, check_name, errno};
 use super::slots::ClientId;
-use super::socket::{Admitted, ConnectPlan, Plan, State};
+use super::socket::{ConnectPlan, Plan, State};
 use super::timers::Timer;
+
+/// How long to wait before the listener of a path is tried again whose backlog was full: the system gives no
+/// sign when it has room.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
 
 impl Core {
     pub(crate) fn on_connect(
@@ -32,8 +38,15 @@ impl Core {
         }
         let own = connect.socket.map(|socket| self.idle_for_connect(client, socket)).transpose()?;
         let family = own.as_ref().map_or(connect.family, |(family, _)| *family);
-        let host = peer_host(connect.host, family);
-        self.judge_lookup(client, Some(Verb::Connect), host)?;
+        let is_path = family == Family::Unix;
+        let host = if is_path { connect.host } else { peer_host(connect.host, family) };
+        if is_path {
+            check_path(host)?;
+            self.judge_place(client, Verb::Connect, host, &Place::Path(host.to_owned()))?;
+            self.count_connect(client, now)?;
+        } else {
+            self.judge_lookup(client, Some(Verb::Connect), host)?;
+        }
         let timeout_ms = self.bounded(client, connect.timeout_ms);
         let plan = ConnectPlan { host: host.to_owned(), window: connect.window, own };
         let socket = match connect.socket {
@@ -42,13 +55,14 @@ impl Core {
                 socket
             }
             None => {
-                let state = State::Idle { family, bound: None };
-                let socket = self.new_socket(client, state)?;
+                let kind = if is_path { Kind::UnixStream } else { Kind::Tcp };
+                let socket = self.new_socket(client, kind, State::Idle { family, bound: None })?;
                 self.begin_socket_call(client, request, socket, timeout_ms, now)?;
                 socket
             }
         };
         match literal(host, connect.port, family) {
+            _ if is_path => self.dial_path(socket, request, plan),
             Some(address) => self.dial(socket, request, plan, &[address], now),
             None => {
                 self.resolve_for(socket, request, host, connect.port, family, Plan::Connect(plan));
@@ -62,13 +76,40 @@ impl Core {
         &mut self,
         client: ClientId,
         socket: SocketId,
-    ) -> Result<(Family, Option<(String, SocketAddr)>), Failure> {
+    ) -> Result<(Family, Option<(String, Place)>), Failure> {
         match &self.own(client, socket)?.state {
             State::Idle { family, bound } => Ok((*family, bound.clone())),
             State::Connected(_) | State::Listening { .. } | State::Starting { .. } => {
                 Err(Failure::os(errno::EISCONN))
             }
+            State::Datagrams(_) => Err(Failure::os(errno::EOPNOTSUPP)),
             _ => Err(Failure::os(errno::EALREADY)),
+        }
+    }
+
+    /// Starts to connect to a path that was judged.
+    fn dial_path(&mut self, socket: SocketId, request: u32, connect: ConnectPlan) {
+        let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
+        let (path, follow) = (connect.host.clone(), self.allows_every_path(client, Verb::Connect));
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        entry.note_admitted(Verb::Connect, &path, vec![Place::Path(path.clone())]);
+        entry.state = State::DialingPath { request, connect, follow, next_attempt: None };
+        self.act(Action::DialPath { socket, path, follow });
+    }
+
+    fn on_path_dialed(&mut self, socket: SocketId, result: Result<Names, i32>, now: Instant) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
+        let State::DialingPath { request, connect, next_attempt, .. } = &mut entry.state else { return };
+        let (request, window) = (*request, connect.window);
+        match result {
+            Ok(names) => self.establish(client, request, socket, window, names),
+            Err(errno::EAGAIN) => {
+                let at = now + BACKLOG_PAUSE;
+                *next_attempt = Some(at);
+                self.timers.set(at, Timer::Dial(socket));
+            }
+            Err(errno) => self.fail_socket_call(socket, Failure::os(errno)),
         }
     }
 
@@ -83,7 +124,13 @@ impl Core {
         plan: Plan,
     ) {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
-        let question = |lookup| Lookup { lookup, host: host.to_owned(), port: port.to_owned(), family };
+        let question = Question::Addresses {
+            host: host.to_owned(),
+            port: Some(port.to_owned()),
+            family,
+            kind: Kind::Tcp,
+            numeric: false,
+        };
         let lookup = self.begin_lookup(client, Purpose::Socket(socket), question);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         match lookup {
@@ -107,12 +154,12 @@ impl Core {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         match &entry.state {
             State::Resolving { lookup, .. } if *lookup == answered => {}
+            State::Datagrams(_) => return self.on_datagrams_resolved(socket, answered, result, now),
             _ => return,
         }
         let addresses = match result {
             Ok(addresses) if addresses.is_empty() => {
-                let (code, message) = (Code::Resolve, "the name has no address".to_owned());
-                return self.fail_socket_call(socket, Failure { code, detail: eai::NODATA, message });
+                return self.fail_socket_call(socket, no_address());
             }
             Ok(addresses) => addresses,
             Err(failure) => return self.fail_socket_call(socket, failure),
@@ -123,7 +170,7 @@ impl Core {
                 self.dial(socket, request, plan, &addresses, now);
             }
             State::Resolving { request, plan: Plan::Bind(plan), .. } => {
-                self.bind_to(socket, request, plan, addresses.into());
+                self.bind_to(socket, request, plan, addresses.into_iter().map(Place::Net).collect());
             }
             other => entry.state = other,
         }
@@ -143,10 +190,10 @@ impl Core {
             .judge_addresses(client, Verb::Connect, &connect.host, addresses)
             .and_then(|allowed| self.count_connect(client, now).map(|()| allowed));
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let (verb, host, addresses) =
-            (Verb::Connect, connect.host.clone(), judged.clone().unwrap_or_default());
-        entry.admitted = Some(Admitted { verb, host, addresses });
-        let dial = Dial::new(judged.as_deref().unwrap_or_default(), connect.own.is_none());
+        let allowed = judged.as_deref().unwrap_or_default();
+        let places = allowed.iter().copied().map(Place::Net).collect();
+        entry.note_admitted(Verb::Connect, &connect.host, places);
+        let dial = Dial::new(allowed, connect.own.is_none());
         entry.state = State::Dialing { request, connect, dial, next_attempt: None };
         match judged {
             Ok(_) => self.start_attempt(socket, false, now),
@@ -175,6 +222,13 @@ impl Core {
     }
 
     pub(crate) fn on_dial_delay(&mut self, socket: SocketId, now: Instant) {
+        if let Some(State::DialingPath { connect, follow, next_attempt, .. }) =
+            self.sockets.get_mut(socket).map(|socket| &mut socket.state)
+        {
+            *next_attempt = None;
+            let action = Action::DialPath { socket, path: connect.host.clone(), follow: *follow };
+            return self.act(action);
+        }
         self.start_attempt(socket, true, now);
     }
 
@@ -186,7 +240,11 @@ impl Core {
         now: Instant,
     ) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let State::Dialing { dial, connect, .. } = &mut entry.state else { return };
+        let (dial, connect) = match &mut entry.state {
+            State::Dialing { dial, connect, .. } => (dial, connect),
+            State::DialingPath { .. } => return self.on_path_dialed(socket, result, now),
+            _ => return,
+        };
         if !dial.is_running(attempt) {
             return;
         }
@@ -210,15 +268,15 @@ impl Core {
             return;
         };
         let (request, window) = (*request, connect.window);
-        let address = dial.address(winner);
+        let dialed = dial.address(winner).map(|address| (connect.host.clone(), address));
         let losers: Vec<usize> = dial.running().iter().copied().filter(|&other| other != winner).collect();
         for attempt in losers {
             // Attempts on a socket of one's own come one at a time.
             self.act(Action::HangUp { socket, attempt, own: false });
         }
         self.cancel_dial_timer(socket);
-        if let Some(admitted) = self.sockets.get_mut(socket).and_then(|socket| socket.admitted.as_mut()) {
-            admitted.addresses = address.into_iter().collect();
+        if let (Some(entry), Some((host, address))) = (self.sockets.get_mut(socket), dialed) {
+            entry.note_admitted(Verb::Connect, &host, vec![Place::Net(address)]);
         }
         self.establish(client, request, socket, window, names);
     }
@@ -239,7 +297,7 @@ impl Core {
             Ok(flow) => flow,
             Err(over) => {
                 let state = self.sockets.get(socket).map(|socket| &socket.state);
-                if let Some(State::Dialing { .. }) = state {
+                if let Some(State::Dialing { .. } | State::DialingPath { .. }) = state {
                     return self.fail_socket_call(socket, over_limit(over));
                 }
                 self.forget_socket(socket);
@@ -260,8 +318,9 @@ impl Core {
     }
 
     pub(crate) fn cancel_dial_timer(&mut self, socket: SocketId) {
-        if let Some(State::Dialing { next_attempt: Some(at), .. }) =
-            self.sockets.get(socket).map(|socket| &socket.state)
+        if let Some(
+            State::Dialing { next_attempt: Some(at), .. } | State::DialingPath { next_attempt: Some(at), .. },
+        ) = self.sockets.get(socket).map(|socket| &socket.state)
         {
             self.timers.cancel(*at, Timer::Dial(socket));
         }
@@ -277,7 +336,7 @@ pub(crate) fn literal(host: &str, port: &str, family: Family) -> Option<SocketAd
 }
 
 /// `"*"` as a peer is this machine, as glibc has it.
-fn peer_host(host: &str, family: Family) -> &str {
+pub(crate) fn peer_host(host: &str, family: Family) -> &str {
     match (host, family) {
         ("*", Family::Inet6) => "::1",
         ("*", _) => "127.0.0.1",

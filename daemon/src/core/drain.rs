@@ -83,6 +83,7 @@ impl Core {
 
     /// Answers every request that waits for the socket: it is being closed.
     fn cancel_socket_calls(&mut self, socket: SocketId) {
+        self.cancel_datagram_calls(socket);
         let Some(Socket { client, state, .. }) = self.sockets.get_mut(socket) else { return };
         let client = *client;
         let requests: Vec<u32> = match state {
@@ -91,8 +92,13 @@ impl Core {
             | State::Resolving { request, .. }
             | State::Binding { request, .. }
             | State::Dialing { request, .. }
+            | State::DialingPath { request, .. }
             | State::Starting { request, .. } => vec![*request],
-            State::Idle { .. } | State::Reserved | State::Connected(_) | State::Closing { .. } => vec![],
+            State::Idle { .. }
+            | State::Datagrams(_)
+            | State::Reserved
+            | State::Connected(_)
+            | State::Closing { .. } => vec![],
         };
         for request in requests {
             self.fail(client, request, cancelled());
@@ -109,12 +115,14 @@ impl Core {
         let (request, before) = match &mut entry.state {
             State::Opening { request, .. } => (*request, None),
             State::Resolving { request, plan: Plan::Connect(connect), .. }
-            | State::Dialing { request, connect, .. } => (*request, connect.own.take()),
+            | State::Dialing { request, connect, .. }
+            | State::DialingPath { request, connect, .. } => (*request, connect.own.take()),
             State::Resolving { request, plan: Plan::Bind(bind), .. }
             | State::Binding { request, bind, .. } => (*request, bind.own.map(|family| (family, None))),
             State::Starting { request, family, bound } => (*request, Some((*family, bound.take()))),
             State::Idle { .. }
             | State::Listening { .. }
+            | State::Datagrams(_)
             | State::Reserved
             | State::Connected(_)
             | State::Closing { .. } => return,
@@ -141,7 +149,12 @@ impl Core {
 
     /// Tells the resolver that the socket waits for no name any more.
     fn drop_lookup(&mut self, socket: SocketId) {
-        if let Some(&State::Resolving { lookup, .. }) = self.sockets.get(socket).map(|socket| &socket.state) {
+        let lookup = match self.sockets.get(socket).map(|socket| &socket.state) {
+            Some(State::Resolving { lookup, .. }) => Some(*lookup),
+            Some(State::Datagrams(datagrams)) => datagrams.lookup(),
+            _ => None,
+        };
+        if let Some(lookup) = lookup {
             self.act(Action::DropLookup { lookup });
         }
     }
@@ -156,6 +169,11 @@ impl Core {
         }
         if let State::Closing { until, .. } = socket.state {
             self.timers.cancel(until, Timer::Linger(id));
+        }
+        if let State::Datagrams(datagrams) = &socket.state
+            && let Some(at) = datagrams.resend
+        {
+            self.timers.cancel(at, Timer::Resend(id));
         }
         if let State::Listening { taking: Some(reserved), .. } = socket.state {
             self.forget_socket(reserved);

@@ -9,10 +9,11 @@ use super::action::{Action, Names, Reply};
 use super::client::Subject;
 use super::connecting::check_window;
 use super::machine::Core;
+use super::place::Place;
 use super::policy::Verb;
 use super::requests::errno;
 use super::slots::ClientId;
-use super::socket::{AcceptPlan, Admitted, State};
+use super::socket::{AcceptPlan, State};
 
 impl Core {
     pub(crate) fn on_listen(
@@ -31,13 +32,19 @@ impl Core {
                 return Ok(Some(Reply::Nil));
             }
             State::Idle { family, bound } => (*family, bound.clone()),
+            State::Datagrams(_) => return Err(Failure::os(errno::EOPNOTSUPP)),
             _ => return Err(Failure::os(errno::EINVAL)),
         };
-        let (host, local) = bound.clone().unwrap_or_else(|| ("*".to_owned(), unspecified(family)));
-        self.judge_address(client, Verb::Listen, &host, local)?;
+        let (host, place) = match bound.clone() {
+            Some(named) => named,
+            // The kernel's answer to a local socket without a name.
+            None if family == Family::Unix => return Err(Failure::os(errno::EINVAL)),
+            None => ("*".to_owned(), Place::Net(unspecified(family))),
+        };
+        self.judge_place(client, Verb::Listen, &host, &place)?;
         self.begin_call(client, request, Subject::Socket(socket), None, now)?;
         let entry = self.own(client, socket)?;
-        entry.admitted = Some(Admitted { verb: Verb::Listen, host, addresses: vec![local] });
+        entry.note_admitted(Verb::Listen, &host, vec![place]);
         entry.state = State::Starting { request, family, bound };
         self.act(Action::Listen { socket, backlog });
         Ok(None)
@@ -85,7 +92,8 @@ impl Core {
         let client = entry.client;
         let State::Listening { accepts, taking: None, .. } = &entry.state else { return };
         let Some(request) = accepts.front().map(|accept| accept.request) else { return };
-        match self.new_socket(client, State::Reserved) {
+        let kind = entry.kind;
+        match self.new_socket(client, kind, State::Reserved) {
             Ok(socket) => {
                 if let Some(State::Listening { taking, .. }) =
                     self.sockets.get_mut(listener).map(|entry| &mut entry.state)
@@ -110,9 +118,9 @@ impl Core {
         match result {
             Ok(Some(names)) => {
                 self.drop_accept(listener);
-                let admitted = self.sockets.get(listener).and_then(|entry| entry.admitted.clone());
+                let admitted = self.sockets.get(listener).map(|entry| entry.admitted.clone());
                 if let Some(entry) = self.sockets.get_mut(socket) {
-                    entry.admitted = admitted;
+                    entry.admitted = admitted.unwrap_or_default();
                 }
                 self.establish(client, accept.request, socket, accept.window, names);
                 self.take_connection(listener);
@@ -207,6 +215,6 @@ impl Core {
 fn unspecified(family: Family) -> SocketAddr {
     match family {
         Family::Inet6 | Family::Dual => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
-        Family::Inet | Family::Unspec => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        Family::Inet | Family::Unspec | Family::Unix => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use luasocketd_protocol::{Code, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
+use luasocketd_protocol::{Code, DATAGRAM_OVERHEAD, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
 
 use super::action::{Action, Input};
 use super::budget::{Budget, Limits, Resource};
@@ -117,6 +117,12 @@ impl Core {
             Input::Resolved { lookup, result } => self.on_resolved(lookup, result, now),
             Input::Opened { socket, result } => self.on_opened(socket, result),
             Input::Bound { socket, result } => self.on_bound(socket, result),
+            Input::PeerSet { socket, result } => self.on_peer_set(socket, result),
+            Input::PeerCleared { socket, request, result } => self.on_peer_cleared(socket, request, result),
+            Input::Sent { socket, request, result, bytes } => {
+                self.on_sent(socket, request, result, bytes, now);
+            }
+            Input::SocketError { socket, errno } => self.on_socket_error(socket, errno),
             Input::Listening { socket, result } => self.on_listening(socket, result),
             Input::Dialed { socket, attempt, result } => self.on_dialed(socket, attempt, result, now),
             Input::Acceptable { socket } => self.on_acceptable(socket),
@@ -157,9 +163,15 @@ impl Core {
 
     /// Counts bytes that were pushed to the socket's client.
     pub fn on_pushed(&mut self, socket: SocketId, length: usize, now: Instant) {
-        self.count_bytes(socket, Way::FromNetwork, length, now);
-        if let Some(flow) = self.sockets.get_mut(socket).and_then(Socket::flow) {
-            flow.on_pushed(length);
+        let overhead = match self.sockets.get(socket).map(|socket| &socket.state) {
+            Some(State::Datagrams(_)) => DATAGRAM_OVERHEAD,
+            _ => 0,
+        };
+        self.count_bytes(socket, Way::FromNetwork, length.saturating_sub(overhead), now);
+        match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {
+            Some(State::Connected(flow) | State::Closing { flow, .. }) => flow.on_pushed(length),
+            Some(State::Datagrams(datagrams)) => datagrams.on_pushed(length),
+            _ => {}
         }
     }
 
@@ -223,8 +235,9 @@ impl Core {
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
                 Timer::Hello(client) => self.disconnect(client, "no hello in time"),
-                Timer::Call(client, request) => self.on_call_timeout(client, request),
+                Timer::Call(client, request) => self.on_call_timeout(client, request, now),
                 Timer::Dial(socket) => self.on_dial_delay(socket, now),
+                Timer::Resend(socket) => self.on_resend(socket, now),
                 Timer::Pace(socket) => self.on_pace(socket),
                 Timer::Linger(socket) => self.on_linger_over(socket),
                 Timer::Drain => self.on_drain_over(),

@@ -11,14 +11,24 @@ use super::socket::State;
 use super::timers::Timer;
 
 impl Core {
-    /// How many bytes from the network may be pushed to the socket's client now. Where it is none,
-    /// [`Action::Resume`] comes when there is credit again.
+    /// How many bytes from the network may be pushed to the socket's client now. Of a datagram socket either
+    /// the next datagram, however large it is, or nothing. Where it is none, [`Action::Resume`] comes when
+    /// there is credit again.
     pub fn push_credit(&mut self, id: SocketId, now: Instant) -> usize {
-        let credit = match self.sockets.get(id).map(|socket| &socket.state) {
-            Some(State::Connected(flow)) if !flow.failed => flow.push_credit(),
-            _ => 0,
+        let (credit, is_stream) = match self.sockets.get(id).map(|socket| &socket.state) {
+            Some(State::Connected(flow)) if !flow.failed => (flow.push_credit(), true),
+            Some(State::Datagrams(datagrams)) => (datagrams.push_credit(), false),
+            _ => (0, false),
         };
-        if credit == 0 { 0 } else { self.allowance(id, Way::FromNetwork, now).min(credit) }
+        match credit {
+            0 => 0,
+            credit => match self.allowance(id, Way::FromNetwork, now) {
+                0 => 0,
+                allowance if is_stream => allowance.min(credit),
+                // A datagram is not cut: what it has too much is owed.
+                _ => credit,
+            },
+        }
     }
 
     /// How many bytes may be written to the network now, as [`Core::push_credit`].

@@ -1,25 +1,33 @@
 //! What clients say: each message is checked for who sent it and in which state, and handed on.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
 use luasocketd_protocol::{
-    Call, ClientNote, Code, Failure, Family, HOST_MAX, Hello, HelloReply, Kind, Open, OptionValue, PORT_MAX,
-    Resolve, Resolved, SetOption, SocketId, TcpOption, VERSION, Window,
+    Call, ClientNote, Code, Failure, Family, GetOption, HOST_MAX, Hello, HelloReply, Kind, Open, OptionValue,
+    PORT_MAX, SetOption, SocketId, SocketOption, VERSION, Window,
 };
 
-use super::action::{Action, Ask, Lookup, Reply};
+use super::action::{Action, Ask, Reply};
 use super::budget::Resource;
-use super::calls::{Purpose, over_limit};
+use super::calls::over_limit;
 use super::client::{Phase, Subject};
+use super::connecting::check_window;
+use super::datagram::Datagrams;
 use super::machine::{Core, shutting_down};
+use super::policy::Verb;
 use super::slots::ClientId;
 use super::socket::{Socket, State};
 use super::timers::Timer;
 
 /// Errno values of Linux that the core gives itself, where the kernel would give them.
 pub(crate) mod errno {
+    pub(crate) const EAGAIN: i32 = 11;
     pub(crate) const EINVAL: i32 = 22;
+    pub(crate) const EDESTADDRREQ: i32 = 89;
+    pub(crate) const EMSGSIZE: i32 = 90;
+    pub(crate) const EOPNOTSUPP: i32 = 95;
     pub(crate) const ENOTCONN: i32 = 107;
     pub(crate) const EISCONN: i32 = 106;
     pub(crate) const EALREADY: i32 = 114;
@@ -32,9 +40,6 @@ pub(crate) mod eai {
     pub(crate) const NODATA: i32 = -5;
     pub(crate) const SERVICE: i32 = -8;
 }
-
-/// The most addresses of one name that a client is told, so that an answer fits a frame many times over.
-const ADDRESSES_MAX: usize = 1024;
 
 impl Core {
     pub(crate) fn on_request(&mut self, client: ClientId, request: u32, call: Call<'_>, now: Instant) {
@@ -84,20 +89,14 @@ impl Core {
             Call::Bind(bind) => self.on_bind(client, request, bind, now),
             Call::Listen(listen) => self.on_listen(client, request, listen, now),
             Call::Accept(accept) => self.on_accept(client, request, accept, now),
+            Call::SetPeer(set) => self.on_set_peer(client, request, set, now),
+            Call::ClearPeer(clear) => self.on_clear_peer(client, request, clear.socket, now),
+            Call::SendTo(send) => self.on_send_to(client, request, send, now),
             Call::Resolve(resolve) => self.on_resolve(client, request, resolve, now),
-            Call::SetOption(set) => {
-                check_option(&set)?;
-                self.ask(client, request, set.socket, Ask::SetOption(set.option, set.value))
-            }
-            Call::GetOption(get) if get.option.readable() => {
-                // Reading the error would take it from the attempt that waits for it.
-                let is_dialing = matches!(self.own(client, get.socket)?.state, State::Dialing { .. });
-                if get.option == TcpOption::Error && is_dialing {
-                    return Ok(Some(Reply::Value(OptionValue::Number(0))));
-                }
-                self.ask(client, request, get.socket, Ask::GetOption(get.option))
-            }
-            Call::GetOption(get) => Err(bad_argument(format!("option {} cannot be read", get.option.name()))),
+            Call::HostEntry(entry) => self.on_host_entry(client, request, entry, now),
+            Call::NameInfo(info) => self.on_name_info(client, request, info, now),
+            Call::SetOption(set) => self.on_set_option(client, request, set),
+            Call::GetOption(get) => self.on_get_option(client, request, &get),
             Call::LocalName(name) => self.ask(client, request, name.socket, Ask::LocalName),
             Call::PeerName(name) => self.ask(client, request, name.socket, Ask::PeerName),
             Call::Shutdown(shutdown) => self.on_shutdown(client, shutdown),
@@ -133,7 +132,7 @@ impl Core {
                     socket.timeout = Some(timeout);
                 }
             }
-            ClientNote::Cancel(cancel) => self.on_cancel(client, cancel.request),
+            ClientNote::Cancel(cancel) => self.on_cancel(client, cancel.request, now),
         }
     }
 
@@ -205,24 +204,37 @@ impl Core {
         open: Open,
         now: Instant,
     ) -> Result<Option<Reply>, Failure> {
-        let Kind::Tcp = open.kind;
-        if !matches!(open.family, Family::Inet | Family::Inet6) {
-            return Err(bad_argument("open wants the family inet or inet6"));
+        let Open { kind, family, window } = open;
+        let fits = match family {
+            Family::Inet | Family::Inet6 => !kind.is_local(),
+            Family::Unix => kind.is_local(),
+            Family::Unspec | Family::Dual => false,
+        };
+        if !fits {
+            return Err(bad_argument("open wants the family inet or inet6, for a local socket unix"));
         }
-        let socket = self.new_socket(client, State::Opening { request, family: open.family })?;
+        check_window(window)?;
+        let socket = self.new_socket(client, kind, State::Opening { request, family, window })?;
         self.begin_socket_call(client, request, socket, None, now)?;
-        self.act(Action::Open { socket, family: open.family });
+        self.act(Action::Open { socket, kind, family });
         Ok(None)
     }
 
     pub(crate) fn on_opened(&mut self, socket: SocketId, result: Result<(), i32>) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
-        let State::Opening { request, family } = entry.state else { return };
+        let State::Opening { request, family, window } = entry.state else { return };
         match result {
             Ok(()) => {
-                entry.state = State::Idle { family, bound: None };
+                let has_datagrams = matches!(entry.kind, Kind::Udp | Kind::UnixDgram);
+                entry.state = match has_datagrams {
+                    true => State::Datagrams(Box::new(Datagrams::new(entry.kind, family, window))),
+                    false => State::Idle { family, bound: None },
+                };
                 self.reply(client, request, Reply::Socket(socket));
+                if has_datagrams {
+                    self.act(Action::StartDatagrams { socket, client });
+                }
             }
             Err(errno) => self.fail_socket_call(socket, Failure::os(errno)),
         }
@@ -235,50 +247,46 @@ impl Core {
         }
     }
 
-    fn on_resolve(
+    fn on_set_option(
         &mut self,
         client: ClientId,
         request: u32,
-        resolve: Resolve<'_>,
-        now: Instant,
+        set: SetOption,
     ) -> Result<Option<Reply>, Failure> {
-        check_name(resolve.host, "0")?;
-        self.judge_lookup(client, None, resolve.host)?;
-        let lookup = self.begin_lookup(client, Purpose::Answer(client, request), |lookup| Lookup {
-            lookup,
-            host: resolve.host.to_owned(),
-            port: "0".to_owned(),
-            family: resolve.family,
-        })?;
-        let timeout_ms = self.bounded(client, resolve.timeout_ms);
-        self.begin_call(client, request, Subject::Lookup(lookup), timeout_ms, now)?;
-        Ok(None)
+        let entry = self.own(client, set.socket)?;
+        check_option(&set, entry.kind)?;
+        // Who joins a group takes datagrams that are sent to it.
+        let joined: Option<std::net::IpAddr> = match (&set.option, &set.value) {
+            (SocketOption::IpAddMembership, OptionValue::Group(group, _)) => group.parse().ok(),
+            (SocketOption::Ipv6AddMembership, OptionValue::Group6(group, _)) => group.parse().ok(),
+            _ => None,
+        };
+        if let Some(group) = joined {
+            let port = match &entry.state {
+                State::Datagrams(datagrams) => datagrams.port(),
+                _ => 0,
+            };
+            let address = SocketAddr::new(group, port);
+            self.judge_address(client, Verb::Listen, &group.to_string(), address)?;
+        }
+        self.ask(client, request, set.socket, Ask::SetOption(set.option, set.value))
     }
 
-    pub(crate) fn on_resolved(
+    fn on_get_option(
         &mut self,
-        lookup: super::slots::LookupId,
-        result: Result<Vec<std::net::SocketAddr>, Failure>,
-        now: Instant,
-    ) {
-        let Some(pending) = self.lookups.remove(lookup) else { return };
-        match pending.purpose {
-            Purpose::Socket(socket) => self.on_socket_resolved(socket, lookup, result, now),
-            Purpose::Answer(client, request) => {
-                let call = self.clients.get(client).and_then(|client| client.calls.get(&request));
-                // The number may stand for a later request by now.
-                if call.is_none_or(|call| call.subject != Subject::Lookup(lookup)) {
-                    return;
-                }
-                match result {
-                    Ok(found) => {
-                        let addresses = found.into_iter().take(ADDRESSES_MAX).map(Into::into).collect();
-                        self.reply(client, request, Reply::Resolved(Resolved { addresses }));
-                    }
-                    Err(failure) => self.fail(client, request, failure),
-                }
-            }
+        client: ClientId,
+        request: u32,
+        get: &GetOption,
+    ) -> Result<Option<Reply>, Failure> {
+        let entry = self.own(client, get.socket)?;
+        if !get.option.is_readable(entry.kind) {
+            return Err(bad_argument(format!("option {} cannot be read on this socket", get.option.name())));
         }
+        // Reading the error would take it from the attempt that waits for it.
+        if get.option == SocketOption::Error && matches!(entry.state, State::Dialing { .. }) {
+            return Ok(Some(Reply::Value(OptionValue::Number(0))));
+        }
+        self.ask(client, request, get.socket, Ask::GetOption(get.option))
     }
 
     fn ask(
@@ -296,6 +304,7 @@ impl Core {
     fn on_window(&mut self, client: ClientId, window: Window) {
         let granted = match self.own(client, window.socket).map(|socket| &mut socket.state) {
             Ok(State::Connected(flow)) => flow.on_granted(window.bytes),
+            Ok(State::Datagrams(datagrams)) => datagrams.on_granted(window.bytes),
             // The socket may have gone while the grant was on its way.
             _ => return,
         };
@@ -314,7 +323,12 @@ impl Core {
     }
 
     /// Makes a socket, charged to its client.
-    pub(crate) fn new_socket(&mut self, client: ClientId, state: State) -> Result<SocketId, Failure> {
+    pub(crate) fn new_socket(
+        &mut self,
+        client: ClientId,
+        kind: Kind,
+        state: State,
+    ) -> Result<SocketId, Failure> {
         if self.draining.is_some() {
             return Err(shutting_down());
         }
@@ -322,8 +336,9 @@ impl Core {
         let entry = self.clients.get_mut(client).ok_or_else(gone)?;
         let charge = entry.budget.charge(Resource::Sockets, 1).map_err(over_limit)?;
         let meter = Rc::clone(&entry.meter);
+        let admitted = Vec::new();
         let socket =
-            Socket { client, state, meter, resumes: None, admitted: None, timeout: None, _charge: charge };
+            Socket { client, kind, state, meter, resumes: None, admitted, timeout: None, _charge: charge };
         let id = self.sockets.insert(socket).ok_or_else(|| Failure::new(Code::Limit, "no socket slots"))?;
         entry.sockets.insert(id);
         Ok(id)
@@ -343,10 +358,10 @@ impl Core {
     }
 }
 
-fn check_option(set: &SetOption) -> Result<(), Failure> {
-    let SetOption { option, value, .. } = *set;
-    if !option.settable() {
-        return Err(bad_argument(format!("option {} cannot be set", option.name())));
+fn check_option(set: &SetOption, kind: Kind) -> Result<(), Failure> {
+    let SetOption { option, value, .. } = set;
+    if !option.is_settable(kind) {
+        return Err(bad_argument(format!("option {} cannot be set on this socket", option.name())));
     }
     if !value.is(option.kind()) {
         return Err(bad_argument(format!("option {} wants another kind of value", option.name())));

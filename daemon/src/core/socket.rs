@@ -2,16 +2,17 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use luasocketd_protocol::{Family, Timeout};
+use luasocketd_protocol::{Family, Kind, SocketId, Timeout};
 
 use super::budget::Charge;
+use super::datagram::Datagrams;
 use super::dial::Dial;
 use super::flow::Flow;
 use super::meter::Meter;
+use super::place::Place;
 use super::policy::Verb;
 use super::slots::{ClientId, LookupId};
 
@@ -20,13 +21,14 @@ use super::slots::{ClientId, LookupId};
 pub(crate) struct Socket {
     /// Whose it is, or was.
     pub(crate) client: ClientId,
+    pub(crate) kind: Kind,
     pub(crate) state: State,
     /// How fast its client goes, also after that has gone.
     pub(crate) meter: Rc<RefCell<Meter>>,
     /// When it may go on, if it is held up for its client's speed.
     pub(crate) resumes: Option<Instant>,
-    /// What the policy has allowed that brought it about.
-    pub(crate) admitted: Option<Admitted>,
+    /// What the policy has allowed that brought it about, once for each verb.
+    pub(crate) admitted: Vec<Admitted>,
     /// The time limits that the script has set, for the operator to see.
     pub(crate) timeout: Option<Timeout>,
     /// Its place among the client's sockets.
@@ -38,8 +40,8 @@ pub(crate) struct Socket {
 pub(crate) struct Admitted {
     pub(crate) verb: Verb,
     pub(crate) host: String,
-    /// While a connect is under way all that it may try, then the one.
-    pub(crate) addresses: Vec<SocketAddr>,
+    /// While something is under way all that it may try, then the one.
+    pub(crate) places: Vec<Place>,
 }
 
 /// What a socket is doing.
@@ -50,27 +52,31 @@ pub(crate) enum State {
         /// Which addresses it can deal with.
         family: Family,
         /// The address it is bound to, and the name that was asked for.
-        bound: Option<(String, SocketAddr)>,
+        bound: Option<(String, Place)>,
     },
-    /// The request waits for the system to make it.
-    Opening { request: u32, family: Family },
+    /// The request waits for the system to make it; for datagrams the client's first grant follows.
+    Opening { request: u32, family: Family, window: u32 },
     /// The request waits for the resolver.
     Resolving { request: u32, lookup: LookupId, plan: Plan },
     /// The request waits for the system to bind it to the first of these addresses.
-    Binding { request: u32, bind: BindPlan, addresses: VecDeque<SocketAddr> },
+    Binding { request: u32, bind: BindPlan, places: VecDeque<Place> },
     /// The request waits for a connection.
     Dialing { request: u32, connect: ConnectPlan, dial: Dial, next_attempt: Option<Instant> },
+    /// The request waits for the listener of a path to have room, until the next attempt.
+    DialingPath { request: u32, connect: ConnectPlan, follow: bool, next_attempt: Option<Instant> },
     /// The request waits for the system to make it listen.
-    Starting { request: u32, family: Family, bound: Option<(String, SocketAddr)> },
+    Starting { request: u32, family: Family, bound: Option<(String, Place)> },
     /// It gives connections to whoever asks.
     Listening {
         /// Requests that wait for a connection, the first of them first.
         accepts: VecDeque<AcceptPlan>,
         /// The socket that the connection that is being taken shall be.
-        taking: Option<luasocketd_protocol::SocketId>,
+        taking: Option<SocketId>,
         /// Whether the client wants to hear of a connection that waits.
         watched: bool,
     },
+    /// Datagrams come and go.
+    Datagrams(Box<Datagrams>),
     /// It was reserved for a connection that is being taken.
     Reserved,
     /// Bytes flow.
@@ -93,7 +99,7 @@ pub(crate) struct ConnectPlan {
     /// The client's first grant.
     pub(crate) window: u32,
     /// The socket to go back to when the connect fails; `None` when it was made for this connect.
-    pub(crate) own: Option<(Family, Option<(String, SocketAddr)>)>,
+    pub(crate) own: Option<(Family, Option<(String, Place)>)>,
 }
 
 /// A bind under way.
@@ -117,11 +123,9 @@ pub(crate) struct AcceptPlan {
 }
 
 impl Socket {
-    /// The flow of a connected socket.
-    pub(crate) fn flow(&mut self) -> Option<&mut Flow> {
-        match &mut self.state {
-            State::Connected(flow) | State::Closing { flow, .. } => Some(flow),
-            _ => None,
-        }
+    /// Notes what the policy has allowed, in the place of what it allowed before to the same end.
+    pub(crate) fn note_admitted(&mut self, verb: Verb, host: &str, places: Vec<Place>) {
+        self.admitted.retain(|admitted| admitted.verb != verb);
+        self.admitted.push(Admitted { verb, host: host.to_owned(), places });
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Dial(SocketId),
     /// A socket whose client goes too fast may go on.
     Pace(SocketId),
+    /// A datagram that had no room may be sent again.
+    Resend(SocketId),
     /// A closed socket stops delivering what it has accepted.
     Linger(SocketId),
     /// The daemon ends, whatever is still open.

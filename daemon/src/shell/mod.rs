@@ -4,18 +4,23 @@
 //! the core's word. The shell moves the bytes and says how many.
 
 mod accounts;
+mod datagram;
 mod listener;
+mod option;
+mod path;
 mod perform;
 mod pipe;
 mod queue;
 mod resolver;
 mod signals;
+mod socket;
 mod system;
 mod table;
-mod tcp;
 mod tokens;
 mod traffic;
 mod unsafe_groups;
+mod unsafe_hosts;
+mod unsafe_option;
 mod worker;
 
 pub use accounts::{Account, System as SystemAccounts};

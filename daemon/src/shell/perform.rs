@@ -1,7 +1,7 @@
 //! The core's actions, done.
 
 use luasocketd_protocol::{
-    Bound, Code, Endpoint, Failure, SocketId, encode_failure, encode_note, encode_reply,
+    Bound, Code, Endpoint, Failure, Family, Kind, SocketId, encode_failure, encode_note, encode_reply,
 };
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -12,12 +12,13 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-use super::system::{self, errno};
-use super::tcp::{Phase, Stall, TcpSocket};
+use super::option::{option, set_option};
+use super::socket::{Phase, Stall, SystemSocket};
+use super::system::{self, errno, name_scope};
 use super::tokens::Source;
 use super::worker::{Sync, Work, Worker};
 use crate::core::policy::{Decision, Judgement};
-use crate::core::{Action, Ask, ClientId, Input, Reply};
+use crate::core::{Action, Ask, ClientId, Input, Names, Place, Reply};
 
 /// `EBADF`: a question about a socket that the system knows nothing of yet.
 const EBADF: i32 = 9;
@@ -36,7 +37,7 @@ impl Worker {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Reply { client, request, reply } => self.reply(client, request, &reply),
+            Action::Reply { client, request, reply } => self.reply(client, request, reply),
             Action::Fail { client, request, failure } => self.fail(client, request, &failure),
             Action::Notify { client, note } => self.tell(client, |out| encode_note(out, &note)),
             Action::Sync { client, request } => self.syncs.push(Sync { client, request, looked: false }),
@@ -56,16 +57,32 @@ impl Worker {
                     self.feed(Input::Resolved { lookup, result: Err(gone) });
                 }
             }
-            Action::Open { socket, family } => {
-                let opened = system::open(family).and_then(|io| self.adopt(socket, io));
+            Action::Open { socket, kind, family } => {
+                let opened = system::open(kind, family).and_then(|io| self.adopt(socket, io));
                 self.feed(Input::Opened { socket, result: opened.map_err(|error| errno(&error)) });
             }
-            Action::Bind { socket, address, dual, reuse_address } => {
-                let bound = self.bind(socket, address, dual, reuse_address);
+            Action::Bind { socket, kind, place, follow, dual, reuse_address } => {
+                let bind = |io: &Socket| system::bind(io, &place, follow, dual, reuse_address);
+                let bound = self.bind(socket, kind, place.family(), bind);
                 self.feed(Input::Bound { socket, result: bound.map_err(|error| errno(&error)) });
             }
             Action::Listen { socket, backlog } => self.listen_on(socket, backlog),
             Action::Dial { socket, attempt, address, own } => self.dial(socket, attempt, address, own),
+            Action::DialPath { socket, path, follow } => {
+                let result = self.dial_path(socket, &path, follow).map_err(|error| errno(&error));
+                self.feed(Input::Dialed { socket, attempt: 0, result });
+            }
+            Action::SetPeer { socket, place, follow } => {
+                let result = self.set_peer(socket, &place, follow).map_err(|error| errno(&error));
+                self.feed(Input::PeerSet { socket, result });
+            }
+            Action::ClearPeer { socket, request } => {
+                let result = self.clear_peer(socket).map_err(|error| errno(&error));
+                self.feed(Input::PeerCleared { socket, request, result });
+            }
+            Action::Send { socket, request, to, follow, bytes } => {
+                self.send_datagram(socket, request, to.as_ref(), follow, bytes);
+            }
             Action::HangUp { socket, attempt, own } => self.hang_up(socket, attempt, own),
             Action::Accept { listener, socket } => {
                 let result = self.accept(listener, socket).map_err(|error| errno(&error));
@@ -82,6 +99,14 @@ impl Worker {
                     entry.phase = Phase::Flowing(client);
                     // Events that came before may have said so already, and will not say it again.
                     (entry.readable, entry.writable, entry.hung_up) = (true, true, true);
+                    self.schedule(Work::Socket(socket));
+                }
+            }
+            Action::StartDatagrams { socket, client } => {
+                if let Some(entry) = self.sockets.get_mut(socket) {
+                    entry.phase = Phase::Datagrams(client);
+                    // Events that came before may have said so already, and will not say it again.
+                    entry.readable = true;
                     self.schedule(Work::Socket(socket));
                 }
             }
@@ -106,7 +131,7 @@ impl Worker {
     }
 
     /// Feeds the core from within an action; what follows is done by the loop around it.
-    fn feed(&mut self, input: Input<'_>) {
+    pub(crate) fn feed(&mut self, input: Input<'_>) {
         self.core.handle(input, Instant::now());
     }
 
@@ -121,15 +146,18 @@ impl Worker {
         }
     }
 
-    fn reply(&mut self, client: ClientId, request: u32, reply: &Reply) {
-        match reply {
+    fn reply(&mut self, client: ClientId, request: u32, mut reply: Reply) {
+        for address in reply.addresses() {
+            name_scope(address);
+        }
+        match &reply {
             Reply::Endpoint(Endpoint { socket, local, peer, .. }) => {
                 tracing::debug!(%client, %socket, "connected: {local} and {peer}");
             }
             Reply::Bound(Bound { socket, local }) => tracing::debug!(%client, %socket, "bound to {local}"),
             _ => {}
         }
-        self.tell(client, |out| encode_reply(out, request, reply));
+        self.tell(client, |out| encode_reply(out, request, &reply));
     }
 
     fn fail(&mut self, client: ClientId, request: u32, failure: &Failure) {
@@ -138,7 +166,7 @@ impl Worker {
     }
 
     /// Queues a message for a client.
-    fn tell(&mut self, client: ClientId, encode: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn tell(&mut self, client: ClientId, encode: impl FnOnce(&mut Vec<u8>)) {
         let Some(pipe) = self.pipes.get_mut(client) else { return };
         let mut frame = self.pool.take_scratch();
         encode(&mut frame);
@@ -167,37 +195,54 @@ impl Worker {
         let answer = io.and_then(|io| match ask {
             Ask::LocalName => Ok(Reply::Address(system::local_name(io)?.into())),
             Ask::PeerName => Ok(Reply::Address(system::peer_name(io)?.into())),
-            Ask::GetOption(option) => Ok(Reply::Value(system::option(io, option)?)),
-            Ask::SetOption(option, value) => {
-                system::set_option(io, option, value)?;
+            Ask::GetOption(name) => Ok(Reply::Value(option(io, name)?)),
+            Ask::SetOption(name, value) => {
+                set_option(io, name, &value)?;
                 Ok(Reply::Nil)
             }
         });
         match answer {
-            Ok(reply) => self.reply(client, request, &reply),
+            Ok(reply) => self.reply(client, request, reply),
             Err(error) => self.fail(client, request, &Failure::os(errno(&error))),
         }
     }
 
     /// Watches a system's socket and makes it the one of `id`.
-    fn adopt(&mut self, id: SocketId, io: Socket) -> io::Result<()> {
+    pub(crate) fn adopt(&mut self, id: SocketId, io: Socket) -> io::Result<()> {
         watch(self.poll.registry(), &io, Source::socket(id))?;
         match self.sockets.get_mut(id) {
             Some(socket) => socket.io = Some(io),
-            None => self.sockets.insert(id, TcpSocket::new(id, Some(io))),
+            None => self.sockets.insert(id, SystemSocket::new(id, Some(io))),
         }
         Ok(())
     }
 
-    fn bind(&mut self, id: SocketId, address: SocketAddr, dual: bool, reuse: bool) -> io::Result<SocketAddr> {
+    /// Binds a socket's system socket, which is made where there is none.
+    fn bind(
+        &mut self,
+        id: SocketId,
+        kind: Kind,
+        family: Family,
+        bind: impl FnOnce(&Socket) -> io::Result<Place>,
+    ) -> io::Result<Place> {
         if let Some(io) = self.sockets.get(id).and_then(|socket| socket.io.as_ref()) {
-            return system::bind(io, address, dual, reuse);
+            return bind(io);
         }
         // Adopted only once it is bound: the next address may be of another family.
-        let io = system::open(luasocketd_protocol::Family::of(address.ip()))?;
-        let local = system::bind(&io, address, dual, reuse)?;
+        let io = system::open(kind, family)?;
+        let local = bind(&io)?;
         self.adopt(id, io)?;
         Ok(local)
+    }
+
+    fn dial_path(&mut self, id: SocketId, path: &str, follow: bool) -> io::Result<Names> {
+        if self.sockets.get(id).is_none_or(|socket| socket.io.is_none()) {
+            let io = system::open(Kind::UnixStream, Family::Unix)?;
+            self.adopt(id, io)?;
+        }
+        let io = self.sockets.get(id).and_then(|socket| socket.io.as_ref());
+        let bad = || io::Error::from_raw_os_error(EBADF);
+        system::connect_path(io.ok_or_else(bad)?, path, follow)
     }
 
     fn listen_on(&mut self, id: SocketId, backlog: i32) {
@@ -234,12 +279,12 @@ impl Worker {
             socket.own_attempt = Some(attempt);
             return system::connect(socket.io.as_ref().ok_or_else(bad)?, address);
         }
-        let io = system::open(luasocketd_protocol::Family::of(address.ip()))?;
+        let io = system::open(Kind::Tcp, Family::of(address.ip()))?;
         let connected = system::connect(&io, address)?;
         let number = attempt as u32;
         watch(self.poll.registry(), &io, Source::Attempt(id.slot(), number))?;
         if self.sockets.get(id).is_none() {
-            self.sockets.insert(id, TcpSocket::new(id, None));
+            self.sockets.insert(id, SystemSocket::new(id, None));
         }
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.attempts.push((number, io));
@@ -258,7 +303,7 @@ impl Worker {
             }
             (Phase::Quiet, None) => {}
             (Phase::Listening, _) => self.handle(Input::Acceptable { socket: id }),
-            (Phase::Flowing(_) | Phase::Sending, _) => self.schedule(Work::Socket(id)),
+            (Phase::Flowing(_) | Phase::Sending | Phase::Datagrams(_), _) => self.schedule(Work::Socket(id)),
         }
     }
 
@@ -316,7 +361,7 @@ impl Worker {
         }
     }
 
-    fn accept(&mut self, listener: SocketId, socket: SocketId) -> io::Result<Option<crate::core::Names>> {
+    fn accept(&mut self, listener: SocketId, socket: SocketId) -> io::Result<Option<Names>> {
         let io = self.sockets.get(listener).and_then(|listener| listener.io.as_ref());
         let Some((io, names)) = io.map_or(Ok(None), system::accept)? else { return Ok(None) };
         self.adopt(socket, io)?;

@@ -36,6 +36,8 @@ pub(crate) struct Pipe {
     hung_up: bool,
     /// The client reads nothing any more; what it has written is still read.
     pub(crate) deaf: bool,
+    /// Nobody is at the other end any more: what was asked needs no answer, what was sent is still delivered.
+    pub(crate) gone: bool,
     /// Whether it stands in the list of work.
     pub(crate) scheduled: bool,
     /// Whether something was queued in this turn.
@@ -67,6 +69,7 @@ impl Pipe {
             watches_room: false,
             hung_up: false,
             deaf: false,
+            gone: false,
             scheduled: false,
             dirty: false,
             stalled: VecDeque::new(),
@@ -83,6 +86,8 @@ impl Pipe {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
         self.hung_up |= event.is_read_closed() || event.is_error();
+        // A client that only ends its own direction still reads its answers.
+        self.gone |= event.is_write_closed();
     }
 
     /// Whether everything that has come from the network is queued, as far as credit allows.

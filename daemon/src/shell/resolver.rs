@@ -6,10 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use dns_lookup::{AddrInfoHints, LookupError, SockType};
-use luasocketd_protocol::{Code, Failure, Family};
+use luasocketd_protocol::{Code, Failure, Family, HostEntry, Kind, NameInfo};
 use mio::Waker;
 
-use crate::core::{Lookup, LookupId};
+use super::unsafe_hosts::host_entry;
+use crate::core::{Answer as Found, Lookup, LookupId, Question};
 
 /// The most lookups at once: a resolver that hangs holds a thread for some ten seconds, and one client
 /// alone must not hold them all. Its own limit, half of this, is the core's business.
@@ -26,8 +27,14 @@ const AF_INET6: i32 = 10;
 const EAI_NONAME: i32 = -2;
 const EAI_SYSTEM: i32 = -11;
 
-/// The addresses of a name in the resolver's order, or why there are none.
-pub(crate) type Answer = (LookupId, Result<Vec<SocketAddr>, Failure>);
+/// Flags of getaddrinfo(3) and getnameinfo(3) on Linux.
+const AI_NUMERICHOST: i32 = 0x4;
+const AI_NUMERICSERV: i32 = 0x400;
+const NI_NUMERICHOST: i32 = 1;
+const NI_NUMERICSERV: i32 = 2;
+
+/// What a lookup has found, or why it has not.
+pub(crate) type Answer = (LookupId, Result<Found, Failure>);
 
 /// The pool of lookup threads.
 #[derive(Debug)]
@@ -118,7 +125,7 @@ impl Shared {
                 }
                 Some(question) => {
                     drop(state);
-                    let answer = look_up(&question.host, &question.port, question.family);
+                    let answer = answer(&question.question);
                     state = self.lock();
                     state.answers.push((question.lookup, answer));
                     if let Err(error) = self.waker.wake() {
@@ -131,17 +138,67 @@ impl Shared {
 }
 
 /// Asks the system's resolver, and waits for it.
-fn look_up(host: &str, port: &str, family: Family) -> Result<Vec<SocketAddr>, Failure> {
+fn answer(question: &Question) -> Result<Found, Failure> {
+    match question {
+        Question::Addresses { host, port, family, kind, numeric } => {
+            let flags = if *numeric { AI_NUMERICHOST | AI_NUMERICSERV } else { 0 };
+            look_up(Some(host), port.as_deref(), *family, *kind, flags).map(Found::Addresses)
+        }
+        Question::Host(host) => host_of(host).map(Found::Host),
+        Question::Names { host, service } => names_of(host.as_deref(), service.as_deref()).map(Found::Names),
+    }
+}
+
+fn look_up(
+    host: Option<&str>,
+    port: Option<&str>,
+    family: Family,
+    kind: Kind,
+    flags: i32,
+) -> Result<Vec<SocketAddr>, Failure> {
     let address = match family {
-        Family::Unspec | Family::Dual => 0,
+        Family::Unspec | Family::Dual | Family::Unix => 0,
         Family::Inet => AF_INET,
         Family::Inet6 => AF_INET6,
     };
-    let hints = AddrInfoHints { socktype: SockType::Stream.into(), address, ..Default::default() };
-    match dns_lookup::getaddrinfo(Some(host), Some(port), Some(hints)) {
+    let socktype = match kind {
+        Kind::Tcp | Kind::UnixStream => SockType::Stream,
+        Kind::Udp | Kind::UnixDgram => SockType::DGram,
+    };
+    let hints = AddrInfoHints { socktype: socktype.into(), address, flags, ..Default::default() };
+    match dns_lookup::getaddrinfo(host, port, Some(hints)) {
         Ok(found) => Ok(found.filter_map(Result::ok).map(|info| info.sockaddr).collect()),
-        Err(error) => Err(failure(host, error)),
+        Err(error) => Err(failure(host.or(port).unwrap_or_default(), error)),
     }
+}
+
+fn host_of(host: &str) -> Result<HostEntry, Failure> {
+    host_entry(host).map_err(|detail| {
+        let message = format!("no host entry for {}", host.escape_default());
+        Failure { code: Code::Host, detail, message }
+    })
+}
+
+/// The names of a host's addresses and of a port; of what was not asked for no server is asked.
+fn names_of(host: Option<&str>, service: Option<&str>) -> Result<NameInfo, Failure> {
+    let addresses = look_up(host, service, Family::Unspec, Kind::Tcp, 0)?;
+    let mut flags = 0;
+    if host.is_none() {
+        flags |= NI_NUMERICHOST;
+    }
+    if service.is_none() {
+        flags |= NI_NUMERICSERV;
+    }
+    let named = addresses.iter().map(|address| {
+        let plain = || (address.ip().to_string(), address.port().to_string());
+        // What has no name is told by its number.
+        dns_lookup::getnameinfo(address, flags).unwrap_or_else(|_| plain())
+    });
+    let (names, services): (Vec<String>, Vec<String>) = named.unzip();
+    Ok(NameInfo {
+        names: if host.is_some() { names } else { Vec::new() },
+        service: services.last().filter(|_| service.is_some()).cloned(),
+    })
 }
 
 fn failure(host: &str, error: LookupError) -> Failure {
@@ -161,13 +218,14 @@ mod tests {
 
     #[test]
     fn a_name_of_this_machine_is_found() {
-        let found = look_up("localhost", "80", Family::Inet).unwrap();
+        let found = look_up(Some("localhost"), Some("80"), Family::Inet, Kind::Tcp, 0).unwrap();
         assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
     }
 
     #[test]
     fn a_failure_carries_the_resolvers_number() {
         // EAI_ADDRFAMILY and EAI_SERVICE of netdb.h.
+        let look_up = |host, port, family| look_up(Some(host), Some(port), family, Kind::Tcp, 0);
         let wrong_family = look_up("::1", "80", Family::Inet).unwrap_err();
         assert_eq!((wrong_family.code, wrong_family.detail), (Code::Resolve, -9));
         let no_service = look_up("127.0.0.1", "no-such-service", Family::Unspec).unwrap_err();
@@ -176,6 +234,6 @@ mod tests {
 
     #[test]
     fn a_host_with_a_nul_is_an_error_and_no_panic() {
-        assert!(look_up("a\0b", "80", Family::Unspec).is_err());
+        assert!(look_up(Some("a\0b"), Some("80"), Family::Unspec, Kind::Tcp, 0).is_err());
     }
 }

@@ -2,20 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use luasocketd_protocol::{Direction, Family, OptionValue, TcpOption};
+use luasocketd_protocol::{Address, Direction, Family, Kind};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, sockopt};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use rustix::net::SocketFlags;
+use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::core::Names;
+use super::path::{self, pin, place};
+use crate::core::{Names, Place};
 
 /// `EIO`, for the failures that carry no errno; the standard library makes none of them here.
 const EIO: i32 = 5;
-
-/// `EINVAL`.
-const EINVAL: i32 = 22;
 
 /// `EINPROGRESS`.
 pub(crate) const EINPROGRESS: i32 = 115;
@@ -24,13 +21,20 @@ pub(crate) fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(EIO)
 }
 
-/// A new non-blocking TCP socket that children do not inherit.
-pub(crate) fn open(family: Family) -> io::Result<Socket> {
+/// A new non-blocking socket that children do not inherit.
+pub(crate) fn open(kind: Kind, family: Family) -> io::Result<Socket> {
     let domain = match family {
         Family::Inet | Family::Unspec => Domain::IPV4,
         Family::Inet6 | Family::Dual => Domain::IPV6,
+        Family::Unix => Domain::UNIX,
     };
-    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    let (kind, protocol) = match kind {
+        Kind::Tcp => (Type::STREAM, Some(Protocol::TCP)),
+        Kind::Udp => (Type::DGRAM, Some(Protocol::UDP)),
+        Kind::UnixStream => (Type::STREAM, None),
+        Kind::UnixDgram => (Type::DGRAM, None),
+    };
+    let socket = Socket::new(domain, kind.nonblocking().cloexec(), protocol)?;
     if domain == Domain::IPV6 {
         // As LuaSocket has it; `Dual` sockets take it back when they are bound.
         socket.set_only_v6(true)?;
@@ -38,15 +42,32 @@ pub(crate) fn open(family: Family) -> io::Result<Socket> {
     Ok(socket)
 }
 
-pub(crate) fn bind(socket: &Socket, address: SocketAddr, dual: bool, reuse: bool) -> io::Result<SocketAddr> {
+pub(crate) fn bind(
+    socket: &Socket,
+    place: &Place,
+    follow: bool,
+    dual: bool,
+    reuse: bool,
+) -> io::Result<Place> {
     if reuse {
         socket.set_reuse_address(true)?;
     }
-    if dual && address.is_ipv6() {
-        socket.set_only_v6(false)?;
+    match place {
+        Place::Net(address) => {
+            if dual && address.is_ipv6() {
+                socket.set_only_v6(false)?;
+            }
+            socket.bind(&(*address).into())?;
+        }
+        Place::Path(path) => path::bind(socket, path, follow)?,
     }
-    socket.bind(&address.into())?;
     local_name(socket)
+}
+
+/// Connects to a local socket, which succeeds or fails at once: with `EAGAIN` when its backlog is full.
+pub(crate) fn connect_path(socket: &Socket, path: &str, follow: bool) -> io::Result<Names> {
+    socket.connect(&pin(path, follow)?.address)?;
+    Ok(Names { local: local_name(socket)?, peer: Place::Path(path.to_owned()) })
 }
 
 /// Starts to connect; `Ok(true)` when that needed no wait.
@@ -64,7 +85,7 @@ pub(crate) fn connect_outcome(socket: &Socket) -> io::Result<Option<Names>> {
         return Err(error);
     }
     match socket.peer_addr() {
-        Ok(peer) => Ok(Some(Names { local: local_name(socket)?, peer: inet(peer)? })),
+        Ok(peer) => Ok(Some(Names { local: local_name(socket)?, peer: place(&peer)? })),
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(None),
         Err(error) => Err(error),
     }
@@ -76,7 +97,7 @@ pub(crate) fn accept(listener: &Socket) -> io::Result<Option<(Socket, Names)>> {
     match rustix::net::acceptfrom_with(listener, flags) {
         Ok((socket, peer)) => {
             let socket = Socket::from(socket);
-            let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+            let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map(Place::Net);
             let peer = peer.map_or_else(|| peer_name(&socket), Ok)?;
             let local = local_name(&socket)?;
             Ok(Some((socket, Names { local, peer })))
@@ -101,69 +122,39 @@ pub(crate) fn shutdown(socket: &Socket, direction: Direction) -> io::Result<()> 
     })
 }
 
-pub(crate) fn local_name(socket: &Socket) -> io::Result<SocketAddr> {
-    inet(socket.local_addr()?)
+pub(crate) fn local_name(socket: &Socket) -> io::Result<Place> {
+    place(&socket.local_addr()?)
 }
 
-pub(crate) fn peer_name(socket: &Socket) -> io::Result<SocketAddr> {
-    inet(socket.peer_addr()?)
+pub(crate) fn peer_name(socket: &Socket) -> io::Result<Place> {
+    place(&socket.peer_addr()?)
 }
 
-fn inet(address: socket2::SockAddr) -> io::Result<SocketAddr> {
-    address.as_socket().ok_or_else(|| io::Error::from_raw_os_error(EINVAL))
-}
-
-pub(crate) fn option(socket: &Socket, option: TcpOption) -> io::Result<OptionValue> {
-    let flag = |value: io::Result<bool>| value.map(OptionValue::Flag);
-    let number = |value: io::Result<usize>| value.map(|value| OptionValue::Number(value as i32));
-    let seconds = |value: rustix::io::Result<Duration>| {
-        value.map(|value| OptionValue::Number(value.as_secs() as i32)).map_err(io::Error::from)
+/// Calls the scope of a link-local address by its interface's name, as getnameinfo(3) does.
+pub(crate) fn name_scope(address: &mut Address) {
+    let Some((ip, scope)) = address.host.split_once('%').filter(|_| address.family == Family::Inet6) else {
+        return;
     };
-    match option {
-        TcpOption::KeepAlive => flag(socket.keepalive()),
-        TcpOption::ReuseAddr => flag(socket.reuse_address()),
-        TcpOption::ReusePort => flag(socket.reuse_port()),
-        TcpOption::TcpNoDelay => flag(socket.tcp_nodelay()),
-        TcpOption::Ipv6V6Only => flag(socket.only_v6()),
-        TcpOption::TcpKeepIdle => seconds(sockopt::tcp_keepidle(socket)),
-        TcpOption::TcpKeepIntvl => seconds(sockopt::tcp_keepintvl(socket)),
-        TcpOption::TcpKeepCnt => Ok(OptionValue::Number(sockopt::tcp_keepcnt(socket)? as i32)),
-        TcpOption::RecvBufferSize => number(socket.recv_buffer_size()),
-        TcpOption::SendBufferSize => number(socket.send_buffer_size()),
-        TcpOption::Linger => {
-            let linger = socket.linger()?;
-            let seconds = linger.map_or(0, |time| time.as_secs()).min(u16::MAX.into()) as u16;
-            Ok(OptionValue::Linger(linger.is_some(), seconds))
-        }
-        TcpOption::Error => Ok(OptionValue::Number(socket.take_error()?.map_or(0, |error| errno(&error)))),
+    let name = scope.parse().ok().and_then(|index| {
+        let any = Socket::new(Domain::IPV6, Type::DGRAM, None).ok()?;
+        rustix::net::netdevice::index_to_name(any, index).ok()
+    });
+    if let Some(name) = name {
+        address.host = format!("{ip}%{name}");
     }
 }
 
-pub(crate) fn set_option(socket: &Socket, option: TcpOption, value: OptionValue) -> io::Result<()> {
-    let refused = || io::Error::from_raw_os_error(EINVAL);
-    let seconds = |value: i32| u64::try_from(value).map(Duration::from_secs).map_err(|_| refused());
-    // The system takes any number for a buffer and cuts it to its own bounds; so do negative ones.
-    let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
-    match (option, value) {
-        (TcpOption::KeepAlive, OptionValue::Flag(on)) => socket.set_keepalive(on),
-        (TcpOption::ReuseAddr, OptionValue::Flag(on)) => socket.set_reuse_address(on),
-        (TcpOption::ReusePort, OptionValue::Flag(on)) => socket.set_reuse_port(on),
-        (TcpOption::TcpNoDelay, OptionValue::Flag(on)) => socket.set_tcp_nodelay(on),
-        (TcpOption::Ipv6V6Only, OptionValue::Flag(on)) => socket.set_only_v6(on),
-        (TcpOption::TcpKeepIdle, OptionValue::Number(value)) => {
-            Ok(sockopt::set_tcp_keepidle(socket, seconds(value)?)?)
-        }
-        (TcpOption::TcpKeepIntvl, OptionValue::Number(value)) => {
-            Ok(sockopt::set_tcp_keepintvl(socket, seconds(value)?)?)
-        }
-        (TcpOption::TcpKeepCnt, OptionValue::Number(value)) => {
-            Ok(sockopt::set_tcp_keepcnt(socket, u32::try_from(value).map_err(|_| refused())?)?)
-        }
-        (TcpOption::RecvBufferSize, OptionValue::Number(value)) => socket.set_recv_buffer_size(bytes(value)),
-        (TcpOption::SendBufferSize, OptionValue::Number(value)) => socket.set_send_buffer_size(bytes(value)),
-        (TcpOption::Linger, OptionValue::Linger(on, seconds)) => {
-            SockRef::from(socket).set_linger(on.then(|| Duration::from_secs(seconds.into())))
-        }
-        _ => Err(refused()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_called_by_its_interface() {
+        let mut address = Address { family: Family::Inet6, host: "fe80::1%1".into(), port: 1 };
+        name_scope(&mut address);
+        assert_eq!(address.host, "fe80::1%lo");
+        address.host = "fe80::1%999999".into();
+        name_scope(&mut address);
+        assert_eq!(address.host, "fe80::1%999999", "what has no name keeps its number");
     }
 }

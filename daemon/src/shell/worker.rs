@@ -17,9 +17,9 @@ use super::pipe::{DATA_OUT_MAX, Pipe};
 use super::queue::Pool;
 use super::resolver::Resolver;
 use super::signals::{Caught, Signals};
+use super::socket::{Stall, SystemSocket};
 use super::system::errno;
 use super::table::Table;
-use super::tcp::{Phase, Stall, TcpSocket};
 use super::tokens::Source;
 use super::unsafe_groups::peer_groups;
 use crate::core::policy::Policy;
@@ -58,12 +58,14 @@ pub struct Worker {
     pub(crate) poll: Poll,
     pub(crate) core: Core,
     pub(crate) pipes: Table<ClientId, Pipe>,
-    pub(crate) sockets: Table<SocketId, TcpSocket>,
+    pub(crate) sockets: Table<SocketId, SystemSocket>,
     pub(crate) resolver: Resolver,
     /// Buffers for pipes.
     pub(crate) pool: Pool,
     /// Buffers for sockets, small ones: a socket's client is charged for what it holds.
     pub(crate) socket_pool: Pool,
+    /// For one datagram while it is being received.
+    pub(crate) datagram: Vec<u8>,
     /// Clients and sockets with something left to do.
     work: VecDeque<Work>,
     /// Clients for which something was queued in this turn.
@@ -122,6 +124,7 @@ impl Worker {
             resolver: Resolver::new(waker),
             pool: Pool::new(PIPE_SPARE_MAX),
             socket_pool: Pool::new(SOCKET_SPARE_MAX),
+            datagram: Vec::new(),
             work: VecDeque::new(),
             dirty: Vec::new(),
             touched: Vec::new(),
@@ -313,7 +316,7 @@ impl Worker {
     /// Counts a scheduled socket among those that may have data for their client.
     fn count(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        if let Phase::Flowing(client) = socket.phase
+        if let Some(client) = socket.phase.receiver()
             && socket.readable
             && socket.counted.is_none()
         {

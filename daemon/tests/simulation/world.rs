@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use luasocketd::core::budget::{Limits, Resource};
 use luasocketd::core::policy::Policy;
 use luasocketd::core::{
-    Action, ClientId, Config, Core, Credentials, Input, Lookup, Names, PIPE_BYTES, Reply, Timeouts,
+    Action, ClientId, Config, Core, Credentials, Input, Lookup, Names, PIPE_BYTES, Place, Reply, Timeouts,
 };
-use luasocketd_protocol::{DaemonNote, SocketId};
+use luasocketd_protocol::{Code, DaemonNote, Failure, SocketId};
 
 use super::random::Random;
 
@@ -52,6 +52,7 @@ struct System {
     attempts: BTreeSet<usize>,
     listening: bool,
     flowing: bool,
+    datagrams: bool,
     finishing: bool,
     /// Bytes that wait for the network.
     queued: u64,
@@ -67,6 +68,10 @@ pub struct World {
     /// Connections that wait on any listening socket.
     arrivals: u64,
     syncs: Vec<(ClientId, u32)>,
+    /// Answers of the system so far, which decide the next one.
+    answers: u64,
+    /// Whether a new policy is ending what it forbids.
+    swept: bool,
     trace: String,
 }
 
@@ -85,6 +90,8 @@ impl World {
             lookups: Vec::new(),
             arrivals: 0,
             syncs: Vec::new(),
+            answers: 0,
+            swept: false,
             trace: String::new(),
         };
         for _ in 0..CLIENTS {
@@ -109,6 +116,7 @@ impl World {
             0..=5 => self.client_speaks(random),
             6..=9 => self.network_acts(random),
             10 if random.once_in(2) => self.time_passes(random),
+            11 if random.once_in(10) => self.policy_changes(random),
             _ if random.once_in(6) => self.client_goes(random),
             _ => {}
         }
@@ -176,10 +184,35 @@ impl World {
                     self.systems.insert(socket, System::default());
                     Input::Opened { socket, result: Ok(()) }
                 }
-                Action::Bind { socket, address, .. } => {
+                Action::Bind { socket, place, .. } => {
                     self.systems.entry(socket).or_default();
-                    let result = if address.is_ipv6() { Err(99) } else { Ok(address) };
-                    Input::Bound { socket, result }
+                    let fails = matches!(&place, Place::Net(address) if address.is_ipv6());
+                    Input::Bound { socket, result: if fails { Err(99) } else { Ok(place) } }
+                }
+                Action::DialPath { socket, .. } => {
+                    self.systems.entry(socket).or_default();
+                    let result = [Ok(names()), Err(11), Err(111)][self.turn(3)].clone();
+                    Input::Dialed { socket, attempt: 0, result }
+                }
+                Action::SetPeer { socket, .. } => {
+                    self.systems.entry(socket).or_default();
+                    let result = if self.turn(3) == 0 { Err(101) } else { Ok(names()) };
+                    Input::PeerSet { socket, result }
+                }
+                Action::ClearPeer { socket, request } => {
+                    Input::PeerCleared { socket, request, result: Ok(()) }
+                }
+                Action::Send { socket, request, bytes, .. } => {
+                    // A client may guess the id of a socket that is still being made.
+                    let is_made = self.systems.contains_key(&socket);
+                    let result = [Ok(bytes.len()), Err(11), Err(111)][self.turn(3)];
+                    let result = if is_made { result } else { Err(9) };
+                    Input::Sent { socket, request, result, bytes }
+                }
+                Action::StartDatagrams { socket, .. } => {
+                    let system = self.systems.get_mut(&socket).expect("started before it was made");
+                    assert!(!std::mem::replace(&mut system.datagrams, true), "started twice");
+                    continue;
                 }
                 Action::Listen { socket, .. } => {
                     self.systems.get_mut(&socket).expect("listening on nothing").listening = true;
@@ -196,7 +229,7 @@ impl World {
                     match position.filter(|position| position % 2 == 0) {
                         Some(position) => {
                             self.lookups.swap_remove(position);
-                            Input::Resolved { lookup, result: Ok(vec![]) }
+                            Input::Resolved { lookup, result: Err(Failure::new(Code::Cancelled, "")) }
                         }
                         None => continue,
                     }
@@ -230,6 +263,12 @@ impl World {
         }
     }
 
+    /// One of so many answers, in turn.
+    fn turn(&mut self, answers: u64) -> usize {
+        self.answers += 1;
+        (self.answers % answers) as usize
+    }
+
     fn accept(&mut self, listener: SocketId, socket: SocketId) -> Input<'static> {
         let asked = self.clients.values().any(|c| c.sockets.get(&listener).is_some_and(|k| k.accepts > 0));
         assert!(asked, "a connection taken that nobody asked for");
@@ -245,9 +284,9 @@ impl World {
 
     fn closed(&mut self, socket: SocketId) {
         let Some(system) = self.systems.remove(&socket) else { return };
-        // What was accepted and not delivered is lost by a failure or a linger time only; both are
+        // What was accepted and not delivered is lost by a failure, a linger time or a new policy only; all are
         // seen here by the clock or by `flowing`.
-        if system.finishing && system.queued > 0 && system.flowing {
+        if system.finishing && system.queued > 0 && system.flowing && !self.swept {
             assert!(self.now - self.start >= Duration::from_secs(20), "closed before the linger time");
         }
     }
@@ -262,6 +301,7 @@ impl World {
         let (socket, credit, connected) = match reply {
             Reply::Socket(socket) => (socket, 0, false),
             Reply::Bound(bound) => (bound.socket, 0, false),
+            Reply::Peer(peer) => (peer.socket, 0, false),
             Reply::Endpoint(endpoint) => (endpoint.socket, u64::from(endpoint.window), true),
             _ => return,
         };
@@ -280,7 +320,8 @@ impl World {
             DaemonNote::Eof(eof) => (eof.socket, 0),
             DaemonNote::Broken(broken) => (broken.socket, 0),
             DaemonNote::Acceptable(acceptable) => (acceptable.socket, 0),
-            DaemonNote::Data(_) => panic!("data is the shell's business"),
+            DaemonNote::Error(error) => (error.socket, 0),
+            DaemonNote::Data(_) | DaemonNote::Datagram(_) => panic!("bytes are the shell's business"),
         };
         let known = entry.sockets.get_mut(&socket).expect("a note about a socket that is not the client's");
         known.credit += credit;
@@ -289,7 +330,7 @@ impl World {
             DaemonNote::Eof(_) => known.ended = true,
             DaemonNote::Broken(_) => assert!(!std::mem::replace(&mut known.broken, true), "broken twice"),
             DaemonNote::Acceptable(_) => known.listening = true,
-            DaemonNote::Data(_) => {}
+            DaemonNote::Data(_) | DaemonNote::Datagram(_) | DaemonNote::Error(_) => {}
         }
     }
 
@@ -325,5 +366,5 @@ impl World {
 
 fn names() -> Names {
     let address: SocketAddr = "1.1.1.1:80".parse().unwrap();
-    Names { local: address, peer: address }
+    Names { local: address.into(), peer: address.into() }
 }

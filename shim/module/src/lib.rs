@@ -1,7 +1,7 @@
 //! The loadable Lua module `luasocketd.so`, built once for each Lua version.
 //!
-//! Only entry points: the shim does the work. Lua's all-in-one searcher finds `luasocketd.v1` and
-//! `luasocketd.core` in the same file; under the names `socket.so` and `socket/core.so` it takes LuaSocket's
+//! Only entry points: the shim does the work. Lua's all-in-one searcher finds `luasocketd.v1`,
+//! `luasocketd.core` and `luasocketd.unix` in the same file; under the names `socket.so`, `socket/core.so` and `socket/unix.so` it takes LuaSocket's
 //! place.
 
 use std::ffi::c_int;
@@ -28,12 +28,16 @@ entry_points! {
     luaopen_luasocketd = open::luasocketd;
     /// `require "luasocketd.core"`
     luaopen_luasocketd_core = open::socket_core;
+    /// `require "luasocketd.unix"`
+    luaopen_luasocketd_unix = open::socket_unix;
     /// `require "luasocketd.v1"`
     luaopen_luasocketd_v1 = open::luasocketd_v1;
     /// `require "socket"`
     luaopen_socket = open::socket;
     /// `require "socket.core"`
     luaopen_socket_core = open::socket_core;
+    /// `require "socket.unix"`
+    luaopen_socket_unix = open::socket_unix;
 }
 
 /// LuaSocket 1.0's one C function: registers its functions as globals.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::function::Class;
 use crate::pattern::Piece;
-use crate::session::{Key, Trouble};
+use crate::session::{FoundText, Key, Trouble};
 
 /// The most results of one function.
 const VALUES_MAX: usize = 4;
@@ -28,12 +28,23 @@ pub(crate) enum Value {
         piece: Piece,
         prefix: i32,
     },
+    /// The name of who sent the datagram that the function's own object receives.
+    Sender,
     /// The object that the function makes.
     New(Key),
     /// A `{on =, timeout =}` table.
     Linger(bool, u16),
-    /// The list of addresses that a lookup has left.
+    /// The list of addresses that a lookup has left, so many.
     Addresses(usize),
+    /// What a lookup has left of a host: a table with so many aliases and addresses.
+    HostEntry {
+        aliases: usize,
+        addresses: usize,
+    },
+    /// The list of names that a lookup has left, so many.
+    Names(usize),
+    /// A text that a lookup has left.
+    Found(FoundText),
 }
 
 /// Results, and what happens with them.
@@ -63,7 +74,7 @@ pub(crate) enum Action {
     Return(Answer),
     /// It raises an error about the argument at this position, with the text that `Call::say` has left.
     RaiseArgument(i32),
-    /// It raises the text that `Call::say` has left, as it is.
+    /// It raises the text that `Call::say` has left, behind the place of the call.
     Raise,
     /// It raises the error that lies on the stack already.
     RaiseReady,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use luasocketd_protocol::Family;
+use luasocketd_protocol::{Family, Kind};
 
 use super::answer::{Action, Say, Value};
 use super::function::{Class, Function, Parameter};
@@ -38,6 +38,9 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function::making(Class::TcpMaster, c"tcp", &[], tcp),
     Function::making(Class::TcpMaster, c"tcp4", &[], tcp4),
     Function::making(Class::TcpMaster, c"tcp6", &[], tcp6),
+    Function::making(Class::UdpUnconnected, c"udp", &[], udp),
+    Function::making(Class::UdpUnconnected, c"udp4", &[], udp4),
+    Function::making(Class::UdpUnconnected, c"udp6", &[], udp6),
 ];
 
 /// The functions of the module `luasocketd`.
@@ -48,19 +51,37 @@ fn unload(_: &Call<'_>) -> Action {
 }
 
 fn tcp(call: &Call<'_>) -> Action {
-    Action::values(&[Value::New(call.session().create(Limits::none(Style::PerCall), Family::Unspec))])
+    without_socket(call, Kind::Tcp)
 }
 
 fn tcp4(call: &Call<'_>) -> Action {
-    opened(call, Family::Inet)
+    opened(call, Kind::Tcp, Family::Inet)
 }
 
 fn tcp6(call: &Call<'_>) -> Action {
-    opened(call, Family::Inet6)
+    opened(call, Kind::Tcp, Family::Inet6)
 }
 
-fn opened(call: &Call<'_>, family: Family) -> Action {
-    let key = call.session().create(Limits::none(Style::PerCall), family);
+fn udp(call: &Call<'_>) -> Action {
+    without_socket(call, Kind::Udp)
+}
+
+fn udp4(call: &Call<'_>) -> Action {
+    opened(call, Kind::Udp, Family::Inet)
+}
+
+fn udp6(call: &Call<'_>) -> Action {
+    opened(call, Kind::Udp, Family::Inet6)
+}
+
+/// An object whose first use makes its socket.
+fn without_socket(call: &Call<'_>, kind: Kind) -> Action {
+    let key = call.session().create(kind, Limits::none(Style::PerCall), Family::Unspec);
+    Action::values(&[Value::New(key)])
+}
+
+fn opened(call: &Call<'_>, kind: Kind, family: Family) -> Action {
+    let key = call.session().create(kind, Limits::none(Style::PerCall), family);
     made(call, key, call.session().open(call, key))
 }
 
@@ -74,7 +95,7 @@ fn connect(call: &Call<'_>) -> Action {
             return Action::RaiseArgument(5);
         }
     };
-    let key = call.session().create(Limits::none(Style::PerCall), Family::Unspec);
+    let key = call.session().create(Kind::Tcp, Limits::none(Style::PerCall), Family::Unspec);
     let bound = match call.text(3) {
         None => Ok(()),
         Some(_) => {
@@ -90,7 +111,7 @@ fn connect(call: &Call<'_>) -> Action {
 }
 
 /// The new object, or why it came to nothing.
-fn made(call: &Call<'_>, key: crate::session::Key, outcome: Outcome<()>) -> Action {
+pub(super) fn made(call: &Call<'_>, key: crate::session::Key, outcome: Outcome<()>) -> Action {
     match outcome {
         Ok(()) => Action::values(&[Value::New(key)]),
         Err(trouble) => {

@@ -1,6 +1,6 @@
 //! How the functions of the faces are described: their names, their arguments, the classes of objects.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use super::answer::Action;
 use super::raw::Call;
@@ -43,6 +43,8 @@ pub(crate) enum Parameter {
     Object(&'static [Class], &'static CStr),
     /// A string; numbers are converted.
     Text,
+    /// As `Text`, unless the argument at the position is this text, as C reads it.
+    TextUnless(c_int, &'static CStr),
     /// As `Text`, or absent.
     OptionalText,
     /// Strings up to the first that is absent.
@@ -53,7 +55,8 @@ pub(crate) enum Parameter {
     OptionalNumber,
     /// A number or a string, or absent.
     OptionalNumberOrText,
-    /// The value of an option. Of a table, the fields `on` and `timeout` follow as the next two arguments.
+    /// The value of an option, whose name is the argument before it. Of a table, the two fields that the option
+    /// looks at follow as the next arguments.
     OptionValue,
     /// Anything.
     Any,
@@ -65,14 +68,33 @@ pub(crate) enum Class {
     TcpMaster,
     TcpClient,
     TcpServer,
+    UdpConnected,
+    UdpUnconnected,
+    UnixStreamMaster,
+    UnixStreamClient,
+    UnixStreamServer,
+    UnixDgramConnected,
+    UnixDgramUnconnected,
     V1Client,
     V1Server,
 }
 
 impl Class {
     /// Every class, in the order of their numbers.
-    pub(crate) const ALL: [Class; 5] =
-        [Class::TcpMaster, Class::TcpClient, Class::TcpServer, Class::V1Client, Class::V1Server];
+    pub(crate) const ALL: [Class; 12] = [
+        Class::TcpMaster,
+        Class::TcpClient,
+        Class::TcpServer,
+        Class::UdpConnected,
+        Class::UdpUnconnected,
+        Class::UnixStreamMaster,
+        Class::UnixStreamClient,
+        Class::UnixStreamServer,
+        Class::UnixDgramConnected,
+        Class::UnixDgramUnconnected,
+        Class::V1Client,
+        Class::V1Server,
+    ];
 
     /// What `tostring` and error messages call it.
     pub(crate) const fn name(self) -> &'static CStr {
@@ -80,23 +102,45 @@ impl Class {
             Class::TcpMaster => c"tcp{master}",
             Class::TcpClient => c"tcp{client}",
             Class::TcpServer => c"tcp{server}",
+            Class::UdpConnected => c"udp{connected}",
+            Class::UdpUnconnected => c"udp{unconnected}",
+            Class::UnixStreamMaster => c"unixstream{master}",
+            Class::UnixStreamClient => c"unixstream{client}",
+            Class::UnixStreamServer => c"unixstream{server}",
+            Class::UnixDgramConnected => c"unixdgram{connected}",
+            Class::UnixDgramUnconnected => c"unixdgram{unconnected}",
             Class::V1Client => c"client socket",
             Class::V1Server => c"server socket",
         }
     }
 
-    /// The key that marks its group in the metatable.
-    pub(crate) const fn group(self) -> Option<&'static CStr> {
+    /// The keys that mark its groups in the metatable.
+    pub(crate) const fn groups(self) -> &'static [&'static CStr] {
         match self {
-            Class::TcpMaster | Class::TcpClient | Class::TcpServer => Some(c"tcp{any}"),
-            Class::V1Client | Class::V1Server => None,
+            Class::TcpMaster | Class::TcpClient | Class::TcpServer => &[c"tcp{any}"],
+            Class::UdpConnected | Class::UdpUnconnected => &[c"udp{any}", c"select{able}"],
+            Class::UnixStreamMaster | Class::UnixStreamClient | Class::UnixStreamServer => {
+                &[c"unixstream{any}"]
+            }
+            Class::UnixDgramConnected | Class::UnixDgramUnconnected => &[c"unixdgram{any}", c"select{able}"],
+            Class::V1Client | Class::V1Server => &[],
         }
+    }
+
+    /// Whether it is one of LuaSocket 3.1's, which `select` takes and whose objects know their class.
+    pub(crate) const fn is_3_1(self) -> bool {
+        !self.groups().is_empty()
     }
 
     /// Its methods.
     pub(crate) const fn methods(self) -> &'static [Function] {
         match self {
             Class::TcpMaster | Class::TcpClient | Class::TcpServer => super::tcp::METHODS,
+            Class::UdpConnected | Class::UdpUnconnected => super::udp::METHODS,
+            Class::UnixStreamMaster | Class::UnixStreamClient | Class::UnixStreamServer => {
+                super::unix::STREAM_METHODS
+            }
+            Class::UnixDgramConnected | Class::UnixDgramUnconnected => super::unix::DGRAM_METHODS,
             Class::V1Client => super::v1::CLIENT_METHODS,
             Class::V1Server => super::v1::SERVER_METHODS,
         }

@@ -60,14 +60,14 @@ pub(super) fn failed(call: &Call<'_>, failure: Failure) -> Action {
     Action::values(&[Value::Nil, call.say(format_args!("{}", v3_1::text(&failure)))])
 }
 
-fn accept(call: &Call<'_>) -> Action {
+pub(super) fn accept(call: &Call<'_>) -> Action {
     match call.session().accept(call, call.key(), Style::PerCall) {
         Ok(key) => Action::values(&[Value::New(key)]),
         Err(trouble) => call.trouble(trouble, failed),
     }
 }
 
-fn bind(call: &Call<'_>) -> Action {
+pub(super) fn bind(call: &Call<'_>) -> Action {
     let (host, port) = (call.c_text(2), call.c_text(3));
     let place = Place {
         host: &host,
@@ -86,7 +86,7 @@ pub(super) fn bind_family(host: &str, family: Family) -> Family {
     if host == "*" && family == Family::Unspec { Family::Inet } else { family }
 }
 
-fn close(call: &Call<'_>) -> Action {
+pub(super) fn close(call: &Call<'_>) -> Action {
     call.session().close(call.key());
     Action::one()
 }
@@ -100,25 +100,25 @@ fn connect(call: &Call<'_>) -> Action {
     action.becoming(Class::TcpClient)
 }
 
-fn dirty(call: &Call<'_>) -> Action {
+pub(super) fn dirty(call: &Call<'_>) -> Action {
     Action::values(&[Value::Flag(call.session().is_dirty(call.key()))])
 }
 
-fn family(call: &Call<'_>) -> Action {
+pub(super) fn family(call: &Call<'_>) -> Action {
     let family = match call.session().family(call.key()) {
         Family::Inet6 => "inet6",
-        Family::Inet | Family::Unspec | Family::Dual => "inet4",
+        Family::Inet | Family::Unspec | Family::Dual | Family::Unix => "inet4",
     };
     Action::values(&[Value::Word(family)])
 }
 
-fn descriptor(call: &Call<'_>) -> Action {
+pub(super) fn descriptor(call: &Call<'_>) -> Action {
     Action::values(&[Value::Number(call.session().descriptor(call.key()).into())])
 }
 
 /// Only taking the socket away from the object makes sense out of process, as a library does that goes
 /// on with the descriptor itself.
-fn set_descriptor(call: &Call<'_>) -> Action {
+pub(super) fn set_descriptor(call: &Call<'_>) -> Action {
     if call.number(2) == Some(-1.0) {
         call.session().close(call.key());
         return Action::nothing();
@@ -127,11 +127,11 @@ fn set_descriptor(call: &Call<'_>) -> Action {
     Action::RaiseArgument(2)
 }
 
-fn local_name(call: &Call<'_>) -> Action {
+pub(super) fn local_name(call: &Call<'_>) -> Action {
     name(call, call.session().local_name(call, call.key()))
 }
 
-fn peer_name(call: &Call<'_>) -> Action {
+pub(super) fn peer_name(call: &Call<'_>) -> Action {
     name(call, call.session().peer_name(call, call.key()))
 }
 
@@ -152,18 +152,18 @@ pub(super) fn family_word(family: Family) -> &'static str {
         Family::Inet => "inet",
         Family::Inet6 => "inet6",
         Family::Unspec => "unspec",
-        Family::Dual => "unknown",
+        Family::Dual | Family::Unix => "unknown",
     }
 }
 
-fn statistics(call: &Call<'_>) -> Action {
+pub(super) fn statistics(call: &Call<'_>) -> Action {
     let numbers = call.session().statistics(call.key(), |statistics| {
         [statistics.received as f64, statistics.sent as f64, statistics.age()]
     });
     Action::values(&numbers.unwrap_or_default().map(Value::Number))
 }
 
-fn set_statistics(call: &Call<'_>) -> Action {
+pub(super) fn set_statistics(call: &Call<'_>) -> Action {
     // A count below zero wraps, as it does in C.
     let count = |number: f64| if number < 0.0 { (number as i64) as u64 } else { number as u64 };
     call.session().statistics(call.key(), |statistics| {
@@ -180,12 +180,12 @@ fn set_statistics(call: &Call<'_>) -> Action {
     Action::one()
 }
 
-fn limits(call: &Call<'_>) -> Action {
+pub(super) fn limits(call: &Call<'_>) -> Action {
     let (block, total) = call.session().limits(call.key()).map_or((-1.0, -1.0), |limits| limits.seconds());
     Action::values(&[Value::Number(block), Value::Number(total)])
 }
 
-fn set_limit(call: &Call<'_>) -> Action {
+pub(super) fn set_limit(call: &Call<'_>) -> Action {
     let mode = match call.text(3).map_or(Some(b'b'), |mode| mode.first().copied()) {
         Some(b'b') => Mode::Block,
         Some(b'r' | b't') => Mode::Total,
@@ -199,14 +199,19 @@ fn set_limit(call: &Call<'_>) -> Action {
 }
 
 fn listen(call: &Call<'_>) -> Action {
+    listen_as(call, Class::TcpServer)
+}
+
+/// Makes a server of the object.
+pub(super) fn listen_as(call: &Call<'_>, class: Class) -> Action {
     let backlog = call.number(2).unwrap_or(BACKLOG) as i32;
     match call.session().listen(call, call.key(), backlog) {
-        Ok(()) => Action::one().becoming(Class::TcpServer),
+        Ok(()) => Action::one().becoming(class),
         Err(trouble) => call.trouble(trouble, failed),
     }
 }
 
-fn receive(call: &Call<'_>) -> Action {
+pub(super) fn receive(call: &Call<'_>) -> Action {
     let prefix = call.text(3).unwrap_or_default();
     let pattern = match (call.text(2), call.number(2)) {
         (None, None) => Some(Pattern::Line(Returns::DropAll)),
@@ -238,7 +243,7 @@ fn receive(call: &Call<'_>) -> Action {
     Action::values(&values).taking(piece.take)
 }
 
-fn send(call: &Call<'_>) -> Action {
+pub(super) fn send(call: &Call<'_>) -> Action {
     let data = call.text(2).unwrap_or_default();
     let SendRange { bytes, offset } =
         send_range(data.len(), call.number(3).unwrap_or(1.0), call.number(4).unwrap_or(-1.0));
@@ -262,7 +267,7 @@ fn stop_word(call: &Call<'_>, stopped: &Stopped) -> Value {
     }
 }
 
-fn shutdown(call: &Call<'_>) -> Action {
+pub(super) fn shutdown(call: &Call<'_>) -> Action {
     let direction = match call.text(2).unwrap_or(b"both") {
         b"receive" => Direction::Receive,
         b"send" => Direction::Send,

@@ -1,6 +1,6 @@
 //! LuaSocket 1.0: the module `luasocketd.v1`.
 
-use luasocketd_protocol::{Failure, Family};
+use luasocketd_protocol::{Failure, Family, Kind as SocketKind};
 
 use super::answer::{Action, Say, Value};
 use super::function::{Class, Function, Kind, Parameter};
@@ -51,7 +51,7 @@ const BACKLOG: f64 = 1.0;
 const JOIN_MAX: usize = 64 * 1024;
 
 fn connect(call: &Call<'_>) -> Action {
-    let key = call.session().create(Limits::none(Style::PerWait), Family::Unspec);
+    let key = call.session().create(SocketKind::Tcp, Limits::none(Style::PerWait), Family::Unspec);
     match call.session().connect(call, key, &call.c_text(1), &call.c_text(2)) {
         Ok(()) => Action::values(&[Value::New(key), Value::Nil]),
         Err(trouble) => {
@@ -62,7 +62,7 @@ fn connect(call: &Call<'_>) -> Action {
 }
 
 fn bind(call: &Call<'_>) -> Action {
-    let key = call.session().create(Limits::none(Style::PerWait), Family::Unspec);
+    let key = call.session().create(SocketKind::Tcp, Limits::none(Style::PerWait), Family::Unspec);
     match bind_and_listen(call, key) {
         Ok((host, port)) => Action::values(&[
             Value::New(key),

@@ -1,6 +1,6 @@
 use luasocketd_protocol::{
-    Accept, Broken, Connect, Data, Envelope, Eof, Family, FrameReader, Sync, data_header, encode_failure,
-    encode_reply,
+    Accept, Address, Broken, Connect, Data, Envelope, Eof, Family, FrameReader, Sync, data_header,
+    encode_failure, encode_reply,
 };
 
 use super::*;

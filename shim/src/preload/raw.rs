@@ -20,15 +20,17 @@ pub(super) fn prepare(lua: &Lua, source: Source, client: Option<String>) -> mlua
 ///
 /// # Errors
 /// When Lua has no memory.
-pub(super) fn loaders(lua: &Lua) -> mlua::Result<[(&'static str, Function); 5]> {
+pub(super) fn loaders(lua: &Lua) -> mlua::Result<[(&'static str, Function); 7]> {
     // SAFETY: the loaders are C functions for Lua to call, and keep to the rules of this.
     unsafe {
         Ok([
             ("luasocketd", lua.create_c_function(open::luasocketd)?),
             ("luasocketd.core", lua.create_c_function(open::socket_core)?),
+            ("luasocketd.unix", lua.create_c_function(open::socket_unix)?),
             ("luasocketd.v1", lua.create_c_function(open::luasocketd_v1)?),
             ("socket", lua.create_c_function(open::socket)?),
             ("socket.core", lua.create_c_function(open::socket_core)?),
+            ("socket.unix", lua.create_c_function(open::socket_unix)?),
         ])
     }
 }

@@ -4,21 +4,21 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use luasocketd_protocol::{
-    Accept, Address, Bind, Bound, Call, Code, Connect, Endpoint, Failure, Family, Kind, Listen, Open,
-    SocketId,
+    Accept, Address, Bind, Bound, Call, Code, Connect, Endpoint, Failure, Family, Listen, Open, SocketId,
 };
 use rustix::io::Errno;
 
-use super::socket::{Key, Line, Socket, State};
+use super::socket::{Key, Line, State};
 use super::{Outcome, Session, control};
 use crate::limits::{Limits, Style, Until};
+use crate::mailbox::window_of;
 use crate::mux::{Reply, Ticket};
 use crate::pipe::{GRACE, Host, Pipe, Woken};
 use crate::stream::closed;
 
 /// Bytes of one connection that the daemon may send ahead. Large enough that it never waits for a script
 /// that keeps reading, small enough for thousands of connections.
-const RECEIVE_WINDOW: u32 = 256 * 1024;
+pub(super) const RECEIVE_WINDOW: u32 = 256 * 1024;
 
 /// What to bind to.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,8 @@ impl Session {
     /// Gives an object a socket of its family.
     pub(crate) fn open(&self, host: &dyn Host, key: Key) -> Outcome<()> {
         let pipe = self.pipe(host, Until::Forever)?;
-        let call = Call::Open(Open { kind: Kind::Tcp, family: self.family(key) });
+        let kind = self.kind(key);
+        let call = Call::Open(Open { kind, family: self.family(key), window: window_of(kind) });
         let Reply::Socket(id) = pipe.call(host, &call, control())?? else { return Err(closed().into()) };
         self.become_state(key, State::Idle(Line { pipe, id }));
         Ok(())
@@ -47,9 +48,19 @@ impl Session {
         let until = limits.until(now, now);
         let (pipe, own) = self.socket_or_pipe(host, key, until)?;
         let Place { host: name, port, family, reuse_address } = place;
+        let kind = self.kind(key);
         // A numeric address needs no lookup, so an instant limit must not fail it.
         let timeout_ms = if limits.is_instant() { None } else { until.remaining_ms(now) };
-        let call = Call::Bind(Bind { socket: own, host: name, port, family, reuse_address, timeout_ms });
+        let call = Call::Bind(Bind {
+            socket: own,
+            kind,
+            host: name,
+            port,
+            family,
+            reuse_address,
+            timeout_ms,
+            window: if own.is_none() { window_of(kind) } else { 0 },
+        });
         let patience = if limits.is_instant() { control() } else { until.later(GRACE) };
         let Reply::Bound(Bound { socket, local }) = pipe.call(host, &call, patience)?? else {
             return Err(closed().into());
@@ -71,22 +82,16 @@ impl Session {
 
     /// Takes one connection, within the listening object's limits; gives its new object.
     pub(crate) fn accept(&self, host: &dyn Host, key: Key, style: Style) -> Outcome<Key> {
-        let Some((State::Listening(line), limits, family)) = self.with(key, |socket| {
-            let state = match &socket.state {
-                State::Listening(line) => State::Listening(line.clone()),
-                _ => State::Closed,
-            };
-            (state, socket.limits, socket.family)
-        }) else {
-            return Err(closed().into());
-        };
+        let listening = self.with(key, |socket| match &socket.state {
+            State::Listening(line) => Some((line.clone(), socket.limits, socket.heir(style))),
+            _ => None,
+        });
+        let Some((line, limits, mut socket)) = listening.flatten() else { return Err(closed().into()) };
         let early = line.pipe.mux().take_accepted(line.id);
         let endpoint = match early {
             Some(endpoint) => endpoint,
             None => ask_for_connection(host, &line, limits)?,
         };
-        let mut socket = Socket::new(Limits::none(style), family);
-        socket.connect_told = true;
         socket.state = State::Connected(Line { pipe: line.pipe, id: endpoint.socket });
         Ok(self.insert(socket))
     }
@@ -159,7 +164,8 @@ impl Session {
         }
     }
 
-    /// Takes the failure of a pending connect, which is told once, or that of a broken connection.
+    /// Takes the failure of a pending connect, which is told once, that of a broken connection, or what became
+    /// of an earlier datagram.
     pub(super) fn take_failure(&self, key: Key) -> Option<Failure> {
         let failed = self.with(key, |socket| {
             if !matches!(socket.state, State::Failed(..)) {
@@ -177,8 +183,11 @@ impl Session {
             }
         });
         failed.flatten().or_else(|| {
-            let Line { pipe, id } = self.connection(key)?;
-            pipe.mux().stream(id)?.take_news()
+            if let Some(Line { pipe, id }) = self.connection(key) {
+                return pipe.mux().stream(id)?.take_news();
+            }
+            let Line { pipe, id } = self.idle(key)?;
+            pipe.mux().mailbox(id)?.take_error()
         })
     }
 
@@ -224,7 +233,13 @@ impl Session {
         self.take_failure(key)
     }
 
-    fn on_connected(&self, key: Key, pipe: &Rc<Pipe>, endpoint: Endpoint, told: bool) -> Outcome<()> {
+    pub(super) fn on_connected(
+        &self,
+        key: Key,
+        pipe: &Rc<Pipe>,
+        endpoint: Endpoint,
+        told: bool,
+    ) -> Outcome<()> {
         let line = Line { pipe: Rc::clone(pipe), id: endpoint.socket };
         let left = self.with(key, |socket| {
             socket.family = endpoint.local.family;
@@ -246,23 +261,19 @@ impl Session {
     }
 
     /// The object's socket with its pipe, or the pipe to make one on.
-    fn socket_or_pipe(
+    pub(super) fn socket_or_pipe(
         &self,
         host: &dyn Host,
         key: Key,
         until: Until,
     ) -> Outcome<(Rc<Pipe>, Option<SocketId>)> {
-        let idle = self.with(key, |socket| match &socket.state {
-            State::Idle(line) => Some(line.clone()),
-            _ => None,
-        });
-        match idle.flatten() {
+        match self.idle(key) {
             Some(Line { pipe, id }) if pipe.is_alive() => Ok((pipe, Some(id))),
             _ => Ok((self.pipe(host, until)?, None)),
         }
     }
 
-    fn become_state(&self, key: Key, state: State) {
+    pub(super) fn become_state(&self, key: Key, state: State) {
         self.with(key, |socket| socket.state = state);
         self.show_limits_of_new(key);
     }

@@ -4,10 +4,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
-use luasocketd_protocol::{Failure, Family, SocketId};
+use luasocketd_protocol::{Failure, Family, Kind, SocketId};
 
 use crate::buffer::ReceiveBuffer;
-use crate::limits::Limits;
+use crate::limits::{Limits, Style};
 use crate::mux::Ticket;
 use crate::pipe::Pipe;
 
@@ -87,6 +87,7 @@ impl Statistics {
 /// An object.
 #[derive(Debug)]
 pub(super) struct Socket {
+    pub(super) kind: Kind,
     pub(super) state: State,
     pub(super) limits: Limits,
     /// As LuaSocket records it: unspec until something fixes it.
@@ -94,6 +95,8 @@ pub(super) struct Socket {
     pub(super) statistics: Statistics,
     /// Received bytes of a connection that was closed before they were asked for.
     pub(super) left: ReceiveBuffer,
+    /// The path that a local socket was bound to, as the script gave it; empty for none.
+    pub(super) path: String,
     /// Whether `connect` has said yet that the object is connected.
     pub(super) connect_told: bool,
     /// What `getfd` answered.
@@ -101,15 +104,25 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(limits: Limits, family: Family) -> Self {
+    pub(super) fn new(kind: Kind, limits: Limits, family: Family) -> Self {
         Socket {
+            kind,
             state: State::Closed,
             limits,
             family,
             statistics: Statistics { received: 0, sent: 0, born: Instant::now(), older: 0.0 },
             left: ReceiveBuffer::default(),
+            path: String::new(),
             connect_told: false,
             duplicate: None,
         }
+    }
+
+    /// The object of a connection that this one accepts: it has its family and its path, and limits of its own.
+    pub(super) fn heir(&self, style: Style) -> Socket {
+        let mut heir = Socket::new(self.kind, Limits::none(style), self.family);
+        heir.path = self.path.clone();
+        heir.connect_told = true;
+        heir
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use luasocketd_protocol::Failure;
 
 use super::Session;
+use super::datagram::is_datagram;
 use super::socket::{Key, Line, State};
 use crate::limits::{Limits, Style};
 use crate::pattern::{Pattern, Piece, Scan};
@@ -72,16 +73,20 @@ impl Session {
         }
     }
 
-    /// Gives the unread bytes of an object to `read`.
+    /// Gives the unread bytes of an object, or of its first datagram, to `read`.
     pub(crate) fn with_unread<T>(&self, key: Key, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         match self.connection(key) {
             Some(line) => line.pipe.mux().stream(line.id).map(|stream| read(stream.unread())),
+            None if is_datagram(self.kind(key)) => self.with_letter(key, |letter| read(&letter.bytes)),
             None => self.with(key, |socket| read(socket.left.unread())),
         }
     }
 
-    /// Drops bytes that the script has got now, so that the daemon may send more.
+    /// Drops bytes, or the datagram, that the script has got now, so that the daemon may send more.
     pub(crate) fn commit(&self, key: Key, take: usize) {
+        if let Some(line) = self.idle(key).filter(|_| is_datagram(self.kind(key))) {
+            return self.drop_letter(&line);
+        }
         self.with(key, |socket| socket.statistics.received += take as u64);
         let Some(line) = self.connection(key) else {
             self.with(key, |socket| socket.left.consume(take));
@@ -96,8 +101,11 @@ impl Session {
         }
     }
 
-    /// Whether bytes are there that were not received yet.
+    /// Whether something is there that was not received yet.
     pub(crate) fn is_dirty(&self, key: Key) -> bool {
+        if let Some(Line { pipe, id }) = self.idle(key) {
+            return pipe.mux().mailbox(id).is_some_and(|mailbox| mailbox.is_readable());
+        }
         self.with_unread(key, |unread| !unread.is_empty()).unwrap_or(false)
     }
 
@@ -105,6 +113,8 @@ impl Session {
     pub(crate) fn is_pulled(&self, key: Key) -> bool {
         match self.connection(key) {
             Some(line) => line.pipe.mux().stream(line.id).is_some_and(|stream| stream.is_pulled()),
+            // A kernel hands datagrams over one by one.
+            None if is_datagram(self.kind(key)) => false,
             None => self.is_dirty(key),
         }
     }
@@ -157,7 +167,7 @@ impl Session {
         }
     }
 
-    fn patience<'a>(&self, key: Key, clock: &'a mut Clock) -> Patience<'a> {
+    pub(super) fn patience<'a>(&self, key: Key, clock: &'a mut Clock) -> Patience<'a> {
         let limits = self.limits(key).unwrap_or(Limits::none(Style::PerCall));
         Patience { limits, clock, progressed: None, asked: Asked::No }
     }
@@ -221,7 +231,7 @@ fn send_all(
 }
 
 /// How long a call still waits.
-struct Patience<'a> {
+pub(super) struct Patience<'a> {
     limits: Limits,
     clock: &'a mut Clock,
     /// When this stretch of waiting began.
@@ -246,7 +256,7 @@ impl Patience<'_> {
     }
 
     /// Waits for something to happen; without time left, looks once for what is there already.
-    fn wait(&mut self, host: &dyn Host, pipe: &Pipe) -> Result<Woken, Interrupted> {
+    pub(super) fn wait(&mut self, host: &dyn Host, pipe: &Pipe) -> Result<Woken, Interrupted> {
         let now = Instant::now();
         let started = *self.clock.0.get_or_insert(now);
         let progressed = *self.progressed.get_or_insert(now);

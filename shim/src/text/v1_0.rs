@@ -27,6 +27,7 @@ pub(crate) fn text(operation: Operation, failure: &Failure) -> Cow<'static, str>
     match failure.code {
         Code::Os => os(operation, failure.detail).into(),
         Code::Resolve => resolve(failure.detail).into(),
+        Code::Host => "host not found".into(),
         Code::Timeout => "connection timed out".into(),
         Code::Closed | Code::Cancelled | Code::UnknownSocket => CLOSED.into(),
         Code::Denied => ACCESS_DENIED.into(),

@@ -5,11 +5,14 @@ use std::borrow::Cow;
 use luasocketd_protocol::{Code, Failure};
 use rustix::io::Errno;
 
-use super::{gai, strerror};
+use super::{gai, host, strerror};
 
 pub(crate) const TIMEOUT: &str = "timeout";
 pub(crate) const CLOSED: &str = "closed";
 pub(crate) const ALREADY_CONNECTED: &str = "already connected";
+pub(crate) const REFUSED: &str = "refused";
+pub(crate) const OUT_OF_MEMORY: &str = "out of memory";
+pub(crate) const PATH_TOO_LONG: &str = "path too long";
 pub(crate) const GETOPTION_FAILED: &str = "getsockopt failed";
 pub(crate) const SETOPTION_FAILED: &str = "setsockopt failed";
 
@@ -18,6 +21,7 @@ pub(crate) fn text(failure: &Failure) -> Cow<'static, str> {
     match failure.code {
         Code::Os => os(failure.detail),
         Code::Resolve => resolve(failure.detail).into(),
+        Code::Host => host::text(failure.detail).into(),
         Code::Timeout => TIMEOUT.into(),
         // The daemon forgets a socket only when the script closed it.
         Code::Closed | Code::Cancelled | Code::UnknownSocket => CLOSED.into(),
@@ -28,6 +32,24 @@ pub(crate) fn text(failure: &Failure) -> Cow<'static, str> {
         // An ending daemon takes no connection, as a port where nobody listens.
         Code::ShuttingDown => "connection refused".into(),
         Code::UnknownMethod | Code::Version => format!("luasocketd: {}", failure.message).into(),
+    }
+}
+
+/// The text for a datagram that failed: what ends a connection is another's refusal here.
+pub(crate) fn datagram(failure: &Failure) -> Cow<'static, str> {
+    match failure.code {
+        Code::Closed | Code::Cancelled | Code::UnknownSocket => REFUSED.into(),
+        Code::Os if failure.detail == Errno::PIPE.raw_os_error() => REFUSED.into(),
+        _ => text(failure),
+    }
+}
+
+/// The text for a datagram that failed whose receiver was given as an address: the C library's for an
+/// address that is none.
+pub(crate) fn sent_to(failure: &Failure) -> Cow<'static, str> {
+    match failure.code {
+        Code::Resolve => gai::strerror(failure.detail).into(),
+        _ => datagram(failure),
     }
 }
 
@@ -78,6 +100,16 @@ mod tests {
         assert_eq!(lookup(gai::NONAME), "host or service not provided, or not known");
         assert_eq!(lookup(gai::ADDRFAMILY), "Address family for hostname not supported");
         assert_eq!(lookup(gai::NODATA), "No address associated with hostname");
+    }
+
+    #[test]
+    fn datagrams_have_words_of_their_own() {
+        let gone = Failure::new(Code::Closed, "");
+        assert_eq!((text(&gone), datagram(&gone)), ("closed".into(), "refused".into()));
+        assert_eq!(datagram(&Failure::os(111)), "connection refused");
+        let name = Failure { detail: gai::NONAME, ..Failure::new(Code::Resolve, "") };
+        assert_eq!(sent_to(&name), "Name or service not known");
+        assert_eq!(datagram(&name), "host or service not provided, or not known");
     }
 
     #[test]

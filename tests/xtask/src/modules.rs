@@ -14,8 +14,11 @@ const VERSIONS: [(&str, &str); 5] =
 
 /// The names under which Lua looks for the one file that has all entry points: an interpreter that finds
 /// LuaSocket's own `socket/core.so` as well must find ours first.
-const NAMES: [(&str, &str); 2] =
-    [("socket/core.so", "../luasocketd.so"), ("luasocketd/v1.so", "../luasocketd.so")];
+const NAMES: [(&str, &str); 3] = [
+    ("socket/core.so", "../luasocketd.so"),
+    ("socket/unix.so", "../luasocketd.so"),
+    ("luasocketd/v1.so", "../luasocketd.so"),
+];
 
 /// Builds every version, one after the other: their features exclude each other in one build.
 pub fn build_all(debug: bool) -> Result<(), String> {

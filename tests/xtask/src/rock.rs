@@ -25,7 +25,7 @@ pub struct Rock {
 
 /// The Lua files. LuaRocks copies files, and each copy of the module would be a world of its own; a Lua
 /// file in the place of a link keeps it one.
-const LUA_FILES: [&str; 2] = ["socket.lua", "socket/core.lua"];
+const LUA_FILES: [&str; 3] = ["socket.lua", "socket/core.lua", "socket/unix.lua"];
 
 /// Builds the module and puts it there.
 pub fn install(rock: &Rock) -> Result<(), String> {

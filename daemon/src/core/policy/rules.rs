@@ -150,6 +150,8 @@ impl Rules {
     /// Whether the local socket at this path may be used.
     pub(super) fn decide_path(&self, verb: Verb, path: &str) -> Verdict {
         let is_plain = is_plain_path(path);
+        // Names without a file (unix(7)); no path leads to one.
+        let is_nameless = path.is_empty() || path.starts_with('\0');
         let mut tally = Tally::new(self);
         let mut count = |position: usize| {
             let brief = self.briefs[position];
@@ -162,12 +164,19 @@ impl Rules {
             self.paths.get(path).into_iter().flatten().copied().for_each(&mut count);
             let directory = path.rsplit_once('/').and_then(|(directory, _)| self.directories.get(directory));
             directory.into_iter().flatten().copied().for_each(&mut count);
-        } else {
+        } else if !is_nameless {
             // It may be any path: what forbids or reports some forbids or reports it.
             let closed = |rule: &Rule| rule.pattern.is_path() && rule.effect() != Decision::Allow;
             (0..self.all.len()).filter(|&position| closed(&self.all[position])).for_each(&mut count);
         }
-        tally.verdict((!is_plain).then_some(Why::Path))
+        tally.verdict((!is_plain && !is_nameless).then_some(Why::Path))
+    }
+
+    /// Whether every path is allowed, so that it does not matter where one leads.
+    pub fn allows_every_path(&self, verb: Verb) -> bool {
+        // An empty path is one that only a rule for everything is about.
+        let is_closed = |rule: &Rule| rule.pattern.is_path() && rule.effect() != Decision::Allow;
+        self.decide_path(verb, "").decision == Decision::Allow && !self.iter().any(is_closed)
     }
 
     fn is_about(&self, position: usize, verb: Verb, port: u16) -> bool {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use luasocketd::core::{Admission, ClientId, Input};
+use luasocketd::core::policy::{Accounts, Policy};
+use luasocketd::core::{Admission, Answer, ClientId, Input, Place, Question};
 use luasocketd_protocol::{
-    Accept, Bind, Call, Cancel, ClientNote, Close, Connect, Direction, Failure, Family, Hello, Kind, Listen,
-    Open, Resolve, Shutdown, SocketId, Sync, VERSION, Watch, Window,
+    Accept, Bind, Call, Cancel, ClearPeer, ClientNote, Close, Connect, DATAGRAM_OVERHEAD, Direction, Failure,
+    Family, Hello, HostEntry, HostEntryOf, Kind, Listen, NameInfo, NameInfoOf, Open, Resolve, SendTo,
+    SetPeer, Shutdown, SocketId, Sync, UDP_MAX, VERSION, Watch, Window,
 };
 
 use super::super::random::Random;
@@ -26,8 +28,58 @@ impl World {
         let own = random.once_in(3).then_some(socket);
         let window = random.below(10_000) as u32;
         let host = ["127.0.0.1", "::1", "name", "*"][random.below(4) as usize];
-        match random.below(22) {
-            0 => self.request(client, Call::Open(Open { kind: Kind::Tcp, family: Family::Inet })),
+        let kind = [Kind::Tcp, Kind::Udp, Kind::UnixStream, Kind::UnixDgram][random.below(4) as usize];
+        let (family, name) = if kind.is_local() { (Family::Unix, "/run/x") } else { (Family::Inet, host) };
+        match random.below(30) {
+            0 => self.request(client, Call::Open(Open { kind, family, window })),
+            22 | 23 => {
+                let bind = Bind {
+                    socket: own,
+                    kind,
+                    host: name,
+                    port: "0",
+                    family,
+                    reuse_address: false,
+                    timeout_ms,
+                    window: 200_000,
+                };
+                self.request(client, Call::Bind(bind));
+            }
+            24 => {
+                let connect = Connect {
+                    socket: own,
+                    host: "/run/x",
+                    port: "",
+                    family: Family::Unix,
+                    timeout_ms,
+                    window,
+                };
+                self.request(client, Call::Connect(connect));
+            }
+            25 | 26 => {
+                let set = SetPeer {
+                    socket: own,
+                    host,
+                    port: "53",
+                    family: Family::Unspec,
+                    timeout_ms,
+                    window: 200_000,
+                };
+                self.request(client, Call::SetPeer(set));
+            }
+            27 => match random.below(3) {
+                0 => self.request(client, Call::ClearPeer(ClearPeer { socket })),
+                1 => self.request(client, Call::HostEntry(HostEntryOf { host: "name", timeout_ms })),
+                _ => {
+                    let info = NameInfoOf { host: Some(host), service: None, timeout_ms };
+                    self.request(client, Call::NameInfo(info));
+                }
+            },
+            28 | 29 => {
+                let host = random.once_in(2).then_some(host);
+                let bytes = &[0; UDP_MAX][..random.below(3000) as usize];
+                self.request(client, Call::SendTo(SendTo { socket, host, port: "53", timeout_ms, bytes }));
+            }
             1..=3 => {
                 let connect =
                     Connect { socket: own, host, port: "80", family: Family::Unspec, timeout_ms, window };
@@ -35,7 +87,16 @@ impl World {
             }
             4 => {
                 let family = [Family::Unspec, Family::Dual, Family::Inet6][random.below(3) as usize];
-                let bind = Bind { socket: own, host, port: "0", family, reuse_address: true, timeout_ms };
+                let bind = Bind {
+                    socket: own,
+                    kind: Kind::Tcp,
+                    host,
+                    port: "0",
+                    family,
+                    reuse_address: true,
+                    timeout_ms,
+                    window: 0,
+                };
                 self.request(client, Call::Bind(bind));
             }
             5 => self.request(client, Call::Listen(Listen { socket, backlog: 1 })),
@@ -131,11 +192,36 @@ impl World {
         self.handle(Input::ClientGone { client });
     }
 
+    /// A policy that forbids everything, or does not know the clients, and at once another one that lets them go
+    /// on, some of them slowly or not far.
+    pub(super) fn policy_changes(&mut self, random: &mut Random) {
+        let forbidding = ["", "uid = 7\n"][random.below(2) as usize];
+        let enforce_now = random.once_in(2);
+        self.swept = enforce_now;
+        self.set_policy(&format!("enforce_now = {enforce_now}\n[[profile]]\nname = \"none\"\n{forbidding}"));
+        self.swept = false;
+        let limits = [
+            "",
+            "receive_bytes_per_second = 300\nsend_bytes_per_second = 200\n",
+            "bytes_in_all = 50000\n",
+            "connections_per_second = 1\n",
+        ];
+        let limits = limits[random.below(limits.len() as u64) as usize];
+        self.set_policy(&format!("[[profile]]\nname = \"all\"\nallow = \"*\"\n[profile.limits]\n{limits}"));
+    }
+
+    fn set_policy(&mut self, text: &str) {
+        let policy = Policy::from_toml("policy", text, &Nobody).unwrap();
+        self.handle(Input::NewPolicy { policy });
+    }
+
     pub(super) fn time_passes(&mut self, random: &mut Random) {
         let steps = [1, 50, 300, 6_000, 25_000];
         self.now += Duration::from_millis(steps[random.below(steps.len() as u64) as usize]);
+        // What follows from it takes time, too, in which a new timer may become due.
+        let ticked = self.now;
         self.handle(Input::Tick);
-        assert!(self.core.poll_timeout().is_none_or(|at| at > self.now), "a timer stayed behind");
+        assert!(self.core.poll_timeout().is_none_or(|at| at > ticked), "a timer stayed behind");
     }
 
     pub(super) fn network_acts(&mut self, random: &mut Random) {
@@ -166,14 +252,22 @@ impl World {
         if self.lookups.is_empty() {
             return;
         }
-        let lookup = self.lookups.swap_remove(random.below(self.lookups.len() as u64) as usize).lookup;
+        let asked = self.lookups.swap_remove(random.below(self.lookups.len() as u64) as usize);
+        let lookup = asked.lookup;
         let all = ["1.1.1.1:80", "[2::2]:80", "3.3.3.3:80"].map(|text| text.parse().unwrap());
         let result = match random.below(4) {
             0 => {
                 Err(Failure { code: luasocketd_protocol::Code::Resolve, detail: -2, message: String::new() })
             }
-            1 => Ok(vec![]),
-            _ => Ok(all[..1 + random.below(3) as usize].to_vec()),
+            _ => Ok(match asked.question {
+                Question::Addresses { .. } => Answer::Addresses(all[..random.below(4) as usize].to_vec()),
+                Question::Host(name) => {
+                    Answer::Host(HostEntry { name, aliases: vec![], addresses: vec!["1.1.1.1".into()] })
+                }
+                Question::Names { .. } => {
+                    Answer::Names(NameInfo { names: vec!["name".into()], service: None })
+                }
+            }),
         };
         self.handle(Input::Resolved { lookup, result });
     }
@@ -188,7 +282,33 @@ impl World {
         self.handle(Input::Dialed { socket, attempt, result });
     }
 
+    /// A datagram comes, or news of an earlier one.
+    fn datagram_comes(&mut self, random: &mut Random) {
+        let waiting = self.systems_where(|system| system.datagrams);
+        let Some(&socket) = random.pick(&waiting) else { return };
+        if random.once_in(10) {
+            return self.handle(Input::SocketError { socket, errno: 111 });
+        }
+        let credit = self.core.push_credit(socket, self.now);
+        self.perform();
+        let from = Place::Net("1.1.1.1:53".parse().unwrap());
+        if credit == 0 || !self.core.admit_datagram(socket, &from) {
+            return;
+        }
+        assert!(credit >= UDP_MAX + DATAGRAM_OVERHEAD, "the largest datagram would not fit");
+        let cost = random.below((UDP_MAX + DATAGRAM_OVERHEAD) as u64) as u32;
+        self.core.on_pushed(socket, cost as usize, self.now);
+        for client in self.clients.values_mut() {
+            if let Some(known) = client.sockets.get_mut(&socket) {
+                known.unread += cost;
+            }
+        }
+    }
+
     fn bytes_flow(&mut self, random: &mut Random) {
+        if random.once_in(3) {
+            return self.datagram_comes(random);
+        }
         let flowing = self.systems_where(|system| system.flowing);
         let Some(&socket) = random.pick(&flowing) else { return };
         match random.below(20) {
@@ -206,6 +326,7 @@ impl World {
             }
             _ => {
                 let credit = self.core.push_credit(socket, self.now) as u64;
+                self.perform();
                 let length = random.below(credit + 1) as u32;
                 self.core.on_pushed(socket, length as usize, self.now);
                 for client in self.clients.values_mut() {
@@ -217,5 +338,18 @@ impl World {
                 assert_eq!(length, 0, "bytes pushed for a socket that no client has");
             }
         }
+    }
+}
+
+/// A machine without users.
+struct Nobody;
+
+impl Accounts for Nobody {
+    fn user(&self, _name: &str) -> Result<Option<u32>, String> {
+        Ok(None)
+    }
+
+    fn group(&self, _name: &str) -> Result<Option<u32>, String> {
+        Ok(None)
     }
 }

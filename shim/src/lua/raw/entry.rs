@@ -1,7 +1,8 @@
 //! The way into a function of the faces and out of it: check, run, push, commit.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 
 use mlua::ffi;
 
@@ -10,6 +11,7 @@ use super::object::{self, Home};
 use super::push;
 use crate::lua::answer::{Action, Answer};
 use crate::lua::function::{Function, Parameter};
+use crate::lua::options::{self, Shape};
 use crate::session::{Key, Session};
 
 /// Every function of the faces. Its upvalues are the home and the `Function`.
@@ -45,7 +47,9 @@ pub(super) unsafe extern "C-unwind" fn entry(state: *mut ffi::lua_State) -> c_in
                 }
                 Action::RaiseArgument(position) => return raise_argument(state, home, position),
                 Action::Raise => {
+                    ffi::luaL_where(state, 1);
                     push::said(state, home);
+                    ffi::lua_concat(state, 2);
                     ffi::lua_error(state);
                 }
                 Action::RaiseReady => ffi::lua_error(state),
@@ -106,11 +110,13 @@ pub(super) fn without_panic<T>(run: impl FnOnce() -> T) -> Option<T> {
 /// The most parameters a function has.
 const PARAMETERS_MAX: c_int = 6;
 
-/// Raises a text as it is. Never returns.
+/// Raises a text behind the place of the call in its script, as C functions do. Never returns.
 pub(super) unsafe fn raise_plain(state: *mut ffi::lua_State, text: &str) -> c_int {
     // SAFETY: Lua copies the text.
     unsafe {
+        ffi::luaL_where(state, 1);
         ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len());
+        ffi::lua_concat(state, 2);
         ffi::lua_error(state)
     }
 }
@@ -172,13 +178,18 @@ unsafe fn check(state: *mut ffi::lua_State, home: &Home, function: &Function) ->
                     }
                 },
                 Parameter::Text => {
-                    ffi::luaL_checklstring(state, position, std::ptr::null_mut());
+                    ffi::luaL_checklstring(state, position, ptr::null_mut());
+                }
+                Parameter::TextUnless(other, text) => {
+                    if CStr::from_ptr(ffi::lua_tostring(state, *other)) != *text {
+                        ffi::luaL_checklstring(state, position, ptr::null_mut());
+                    }
                 }
                 Parameter::OptionalText => optional_text(state, position),
                 Parameter::TextsUntilNil => {
                     let mut next = position;
                     while ffi::lua_type(state, next) > ffi::LUA_TNIL {
-                        ffi::luaL_checklstring(state, next, std::ptr::null_mut());
+                        ffi::luaL_checklstring(state, next, ptr::null_mut());
                         next += 1;
                     }
                 }
@@ -203,18 +214,41 @@ unsafe fn check(state: *mut ffi::lua_State, home: &Home, function: &Function) ->
 
 unsafe fn optional_text(state: *mut ffi::lua_State, position: c_int) {
     // SAFETY: as in `entry`. The default is only handed back, never read.
-    unsafe { ffi::luaL_optlstring(state, position, c"".as_ptr(), std::ptr::null_mut()) };
+    unsafe { ffi::luaL_optlstring(state, position, c"".as_ptr(), ptr::null_mut()) };
 }
 
-/// Puts the fields of an option's table behind it: fetching them may run metamethods, so it happens here.
+/// Puts the fields of an option's table behind it, and makes a string of a number where the option takes a
+/// string: fetching may run metamethods, and both may raise, so it happens here.
 unsafe fn fetch_fields(state: *mut ffi::lua_State, position: c_int) {
+    // SAFETY: as in `entry`. The name before the value was checked to be a string, and lies on the stack.
+    unsafe {
+        let mut length = 0;
+        let name = ffi::lua_tolstring(state, position - 1, &mut length);
+        match options::shape(std::slice::from_raw_parts(name.cast(), length)) {
+            Shape::Plain => {}
+            Shape::Text => {
+                to_text(state, position);
+            }
+            Shape::Fields(first, second) => {
+                if ffi::lua_type(state, position) != ffi::LUA_TTABLE {
+                    return;
+                }
+                ffi::lua_settop(state, position);
+                for field in [first, second] {
+                    ffi::lua_getfield(state, position, field.as_ptr());
+                    to_text(state, -1);
+                }
+            }
+        }
+    }
+}
+
+/// Makes a string of the number at a position.
+unsafe fn to_text(state: *mut ffi::lua_State, position: c_int) {
     // SAFETY: as in `entry`.
     unsafe {
-        if ffi::lua_type(state, position) != ffi::LUA_TTABLE {
-            return;
+        if ffi::lua_type(state, position) == ffi::LUA_TNUMBER {
+            ffi::lua_tolstring(state, position, ptr::null_mut());
         }
-        ffi::lua_settop(state, position);
-        ffi::lua_getfield(state, position, c"on".as_ptr());
-        ffi::lua_getfield(state, position, c"timeout".as_ptr());
     }
 }

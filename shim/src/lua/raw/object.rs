@@ -219,9 +219,11 @@ unsafe fn make_metatable(state: *mut ffi::lua_State, class: Class) {
             push_function(state, home, method);
             ffi::lua_setfield(state, -2, method.name.as_ptr());
         }
-        if let Some(group) = class.group() {
+        if class.is_3_1() {
             ffi::lua_pushstring(state, class.name().as_ptr());
             ffi::lua_setfield(state, -2, c"class".as_ptr());
+        }
+        for group in class.groups() {
             ffi::lua_pushboolean(state, 1);
             ffi::lua_setfield(state, -3, group.as_ptr());
         }

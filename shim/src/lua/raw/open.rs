@@ -9,7 +9,7 @@ use mlua::ffi;
 use super::{object, select};
 use crate::find::Source;
 use crate::lua::function::Function;
-use crate::lua::{core, dns, v1};
+use crate::lua::{core, dns, unix, v1};
 use crate::session::Session;
 
 const TRY: &str = include_str!("../try.lua");
@@ -18,6 +18,7 @@ const SOCKET: &str = include_str!("../../../lua/socket.lua");
 /// Registry keys of the tables that are made once for each state: the addresses of these.
 static CORE: u8 = 0;
 static V1: u8 = 1;
+static UNIX: u8 = 2;
 
 /// `require "luasocketd"`: what neither LuaSocket has.
 ///
@@ -82,6 +83,29 @@ pub unsafe extern "C-unwind" fn socket(state: *mut ffi::lua_State) -> c_int {
         load(state, SOCKET, c"=luasocketd socket.lua");
         ffi::lua_pushvalue(state, core);
         ffi::lua_call(state, 1, 1);
+    }
+    1
+}
+
+/// `require "socket.unix"`: LuaSocket 3.1's local sockets.
+///
+/// # Safety
+/// To be called by Lua.
+pub unsafe extern "C-unwind" fn socket_unix(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if push_known(state, &UNIX) {
+            return 1;
+        }
+        let home = push_home(state);
+        ffi::lua_newtable(state);
+        set_functions(state, home, unix::FUNCTIONS);
+        // Once the module was a function that makes a stream; the table is its own metatable.
+        ffi::lua_pushcfunction(state, call_unix);
+        ffi::lua_setfield(state, -2, c"__call".as_ptr());
+        ffi::lua_pushvalue(state, -1);
+        ffi::lua_setmetatable(state, -2);
+        keep(state, &UNIX);
     }
     1
 }
@@ -280,6 +304,17 @@ unsafe fn load(state: *mut ffi::lua_State, source: &str, name: &CStr) {
         if ffi::luaL_loadbuffer(state, source.as_ptr().cast(), source.len(), name.as_ptr()) != ffi::LUA_OK {
             ffi::lua_error(state);
         }
+    }
+}
+
+/// A call of `socket.unix` itself: calls its field `stream`.
+unsafe extern "C-unwind" fn call_unix(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Lua, with the table as its first argument.
+    unsafe {
+        ffi::lua_getfield(state, 1, c"stream".as_ptr());
+        ffi::lua_replace(state, 1);
+        ffi::lua_call(state, ffi::lua_gettop(state) - 1, ffi::LUA_MULTRET);
+        ffi::lua_gettop(state)
     }
 }
 

@@ -14,6 +14,7 @@ use super::call::Call;
 use super::object::{self, Home};
 use crate::lua::answer::Value;
 use crate::pattern::Piece;
+use crate::session::FoundText;
 
 /// Stack slots that pushing one value takes besides the value itself.
 pub(super) const SLOTS: c_int = 8;
@@ -60,6 +61,16 @@ pub(super) unsafe fn value(
                 ffi::lua_setfield(state, -2, c"timeout".as_ptr());
             }
             Value::Addresses(count) => addresses(state, call, count),
+            Value::HostEntry { aliases, addresses } => host_entry(state, call, aliases, addresses),
+            Value::Names(count) => texts(state, call, count, FoundText::Name),
+            Value::Found(which) => found(state, call, which),
+            Value::Sender => {
+                let mut short = [MaybeUninit::<u8>::uninit(); SHORT];
+                let sender = call
+                    .session()
+                    .with_letter(call.key(), |letter| copy_short(&mut short, c_part(&letter.from.host)));
+                ffi::lua_pushlstring(state, short.as_ptr().cast(), sender.unwrap_or(0));
+            }
         }
     }
 }
@@ -152,6 +163,46 @@ unsafe fn addresses(state: *mut ffi::lua_State, call: &Call<'_>, count: usize) {
             ffi::lua_rawseti(state, -2, index as ffi::lua_Integer + 1);
         }
     }
+}
+
+/// Pushes what a lookup has found of a host.
+unsafe fn host_entry(state: *mut ffi::lua_State, call: &Call<'_>, aliases: usize, addresses: usize) {
+    // SAFETY: as in `value`.
+    unsafe {
+        ffi::lua_createtable(state, 0, 3);
+        found(state, call, FoundText::HostName);
+        ffi::lua_setfield(state, -2, c"name".as_ptr());
+        texts(state, call, aliases, FoundText::Alias);
+        ffi::lua_setfield(state, -2, c"alias".as_ptr());
+        texts(state, call, addresses, FoundText::HostAddress);
+        ffi::lua_setfield(state, -2, c"ip".as_ptr());
+    }
+}
+
+/// Pushes a list of texts that a lookup has found.
+unsafe fn texts(state: *mut ffi::lua_State, call: &Call<'_>, count: usize, which: fn(usize) -> FoundText) {
+    // SAFETY: as in `value`.
+    unsafe {
+        ffi::lua_createtable(state, c_int::try_from(count).unwrap_or(0), 0);
+        for index in 0..count {
+            found(state, call, which(index));
+            ffi::lua_rawseti(state, -2, index as ffi::lua_Integer + 1);
+        }
+    }
+}
+
+/// Pushes a text that a lookup has found.
+unsafe fn found(state: *mut ffi::lua_State, call: &Call<'_>, which: FoundText) {
+    let mut short = [MaybeUninit::<u8>::uninit(); SHORT];
+    let length = call.session().with_found(which, |text| copy_short(&mut short, text.as_bytes()));
+    // SAFETY: as in `said`.
+    unsafe { ffi::lua_pushlstring(state, short.as_ptr().cast(), length.unwrap_or(0)) };
+}
+
+/// A text as C reads it: up to its first NUL.
+fn c_part(text: &str) -> &[u8] {
+    let end = memchr(0, text.as_bytes()).unwrap_or(text.len());
+    &text.as_bytes()[..end]
 }
 
 fn copy_short(short: &mut [MaybeUninit<u8>; SHORT], bytes: &[u8]) -> usize {

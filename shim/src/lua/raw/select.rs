@@ -142,7 +142,7 @@ unsafe fn collect(
 unsafe fn target(state: *mut ffi::lua_State, home: &Home) -> Option<Target> {
     // SAFETY: as in `select`.
     unsafe {
-        if is_tcp(state, home) {
+        if is_ours(state, home) {
             let key = object::key_at(state, -1);
             return home.session().filter(|session| !session.is_closed(key)).map(|_| Target::Object(key));
         }
@@ -173,7 +173,7 @@ unsafe fn target(state: *mut ffi::lua_State, home: &Home) -> Option<Target> {
 unsafe fn is_dirty(state: *mut ffi::lua_State, home: &Home, target: Target) -> bool {
     // SAFETY: as in `select`.
     unsafe {
-        if let (Target::Object(key), true) = (target, is_tcp(state, home)) {
+        if let (Target::Object(key), true) = (target, is_ours(state, home)) {
             return home.session().is_some_and(|session| session.is_pulled(key));
         }
         ffi::lua_getfield(state, -1, c"dirty".as_ptr());
@@ -190,10 +190,9 @@ unsafe fn is_dirty(state: *mut ffi::lua_State, home: &Home, target: Target) -> b
 }
 
 /// Whether the element on top of the stack is an object that `select` knows without asking it.
-unsafe fn is_tcp(state: *mut ffi::lua_State, home: &Home) -> bool {
+unsafe fn is_ours(state: *mut ffi::lua_State, home: &Home) -> bool {
     // SAFETY: as in `select`.
-    let class = unsafe { home.class_of(state, -1) };
-    matches!(class, Some(Class::TcpMaster | Class::TcpClient | Class::TcpServer))
+    unsafe { home.class_of(state, -1) }.is_some_and(Class::is_3_1)
 }
 
 /// How the wait ended.

@@ -1,0 +1,152 @@
+//! Questions of clients to the resolver, and what the policy says to a name before it is asked.
+
+use std::time::Instant;
+
+use luasocketd_protocol::{
+    Code, Failure, HostEntryOf, Kind, NameInfo, NameInfoOf, PORT_MAX, Resolve, Resolved,
+};
+
+use super::action::{Answer, Question, Reply};
+use super::calls::Purpose;
+use super::client::Subject;
+use super::machine::Core;
+use super::policy::parse_address;
+use super::requests::{check_name, eai};
+use super::slots::{ClientId, LookupId};
+
+/// The most addresses or names of one host that a client is told, so that an answer fits a frame many
+/// times over: a name is at most 255 bytes.
+const ANSWERS_MAX: usize = 512;
+
+/// The `h_errno` of netdb.h for a name that no host has.
+const HOST_NOT_FOUND: i32 = 1;
+
+impl Core {
+    pub(crate) fn on_resolve(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        resolve: Resolve<'_>,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        check_name(resolve.host, "0")?;
+        self.judge_lookup(client, None, resolve.host)?;
+        let question = Question::Addresses {
+            host: resolve.host.to_owned(),
+            port: None,
+            family: resolve.family,
+            kind: Kind::Tcp,
+            numeric: false,
+        };
+        self.begin_answer(client, request, question, resolve.timeout_ms, now)
+    }
+
+    pub(crate) fn on_host_entry(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        entry: HostEntryOf<'_>,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        check_name(entry.host, "0").map_err(|failure| Failure {
+            code: Code::Host,
+            detail: HOST_NOT_FOUND,
+            ..failure
+        })?;
+        self.judge_any_use(client, entry.host)?;
+        self.begin_answer(client, request, Question::Host(entry.host.to_owned()), entry.timeout_ms, now)
+    }
+
+    pub(crate) fn on_name_info(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        info: NameInfoOf<'_>,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        let service = info.service.map(|service| {
+            let mut end = service.len().min(PORT_MAX + 1);
+            while !service.is_char_boundary(end) {
+                end -= 1;
+            }
+            service[..end].to_owned()
+        });
+        check_name(info.host.unwrap_or_default(), service.as_deref().unwrap_or_default())?;
+        if let Some(host) = info.host {
+            self.judge_any_use(client, host)?;
+        }
+        let question = Question::Names { host: info.host.map(str::to_owned), service };
+        self.begin_answer(client, request, question, info.timeout_ms, now)
+    }
+
+    fn begin_answer(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        question: Question,
+        timeout_ms: Option<u64>,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        let lookup = self.begin_lookup(client, Purpose::Answer(client, request), question)?;
+        let timeout_ms = self.bounded(client, timeout_ms);
+        self.begin_call(client, request, Subject::Lookup(lookup), timeout_ms, now)?;
+        Ok(None)
+    }
+
+    /// Whether the policy lets this be looked up for its own sake. Of an address, too, a name server may be
+    /// asked, for its name.
+    fn judge_any_use(&mut self, client: ClientId, host: &str) -> Result<(), Failure> {
+        match parse_address(host) {
+            Some(ip) => self.judge_reverse(client, ip),
+            None => self.judge_lookup(client, None, host),
+        }
+    }
+
+    pub(crate) fn on_resolved(&mut self, lookup: LookupId, result: Result<Answer, Failure>, now: Instant) {
+        let Some(pending) = self.lookups.remove(lookup) else { return };
+        match pending.purpose {
+            Purpose::Socket(socket) => {
+                let addresses = result.map(|answer| match answer {
+                    Answer::Addresses(addresses) => addresses,
+                    Answer::Host(_) | Answer::Names(_) => Vec::new(),
+                });
+                self.on_socket_resolved(socket, lookup, addresses, now);
+            }
+            Purpose::Answer(client, request) => {
+                let call = self.clients.get(client).and_then(|client| client.calls.get(&request));
+                // The number may stand for a later request by now.
+                if call.is_none_or(|call| call.subject != Subject::Lookup(lookup)) {
+                    return;
+                }
+                match result {
+                    Ok(answer) => self.reply(client, request, told(answer)),
+                    Err(failure) => self.fail(client, request, failure),
+                }
+            }
+        }
+    }
+}
+
+/// What a client is told of an answer.
+fn told(answer: Answer) -> Reply {
+    match answer {
+        Answer::Addresses(found) => {
+            let addresses = found.into_iter().take(ANSWERS_MAX).map(Into::into).collect();
+            Reply::Resolved(Resolved { addresses })
+        }
+        Answer::Host(mut entry) => {
+            entry.aliases.truncate(ANSWERS_MAX);
+            entry.addresses.truncate(ANSWERS_MAX);
+            Reply::HostEntry(entry)
+        }
+        Answer::Names(NameInfo { mut names, service }) => {
+            names.truncate(ANSWERS_MAX);
+            Reply::NameInfo(NameInfo { names, service })
+        }
+    }
+}
+
+/// The resolver's word for a name without addresses.
+pub(crate) fn no_address() -> Failure {
+    Failure { code: Code::Resolve, detail: eai::NODATA, message: "the name has no address".to_owned() }
+}
