@@ -90,6 +90,12 @@ impl Mailbox {
         (self.dead && self.letters.is_empty()).then(closed)
     }
 
+    /// Every datagram that waits, the first first.
+    #[cfg(test)]
+    pub(crate) fn letters(&self) -> impl Iterator<Item = &Letter> {
+        self.letters.iter()
+    }
+
     /// Whether a receive would not wait.
     pub(crate) fn is_readable(&self) -> bool {
         !self.letters.is_empty() || self.error.is_some() || self.dead

@@ -80,6 +80,8 @@ pub(crate) struct Mux {
     streams: HashMap<SocketId, Stream, IdHash>,
     mailboxes: HashMap<SocketId, Mailbox, IdHash>,
     listeners: HashMap<SocketId, Listener, IdHash>,
+    /// Whether a listening socket was begun to be watched since that was last asked.
+    new_watch: bool,
     dead: Option<String>,
 }
 
@@ -206,9 +208,16 @@ impl Mux {
             return true;
         }
         if !std::mem::replace(&mut listener.watched, true) {
+            self.new_watch = true;
             self.note(&ClientNote::Watch(Watch { socket: id }));
         }
         false
+    }
+
+    /// Whether a listening socket was begun to be watched since the last time that this was asked: then it is
+    /// not known yet whether a connection waits.
+    pub(crate) fn take_new_watch(&mut self) -> bool {
+        std::mem::take(&mut self.new_watch)
     }
 
     /// Closes a socket; gives the connection that it was.

@@ -23,6 +23,7 @@ use luasocketd_protocol::{
     Address, Call, ClientNote, Code, Direction, Failure, Family, GetOption, HelloReply, Kind, LocalName,
     OptionValue, PeerName, SetOption, Shutdown, SocketOption, Timeout,
 };
+use rustix::io::Errno;
 use slab::Slab;
 
 use crate::find::{NoPipe, Source};
@@ -66,7 +67,6 @@ impl From<Interrupted> for Trouble {
 impl Trouble {
     /// Whether closing what is garbage could help: Lua cannot see what its sockets cost the daemon.
     pub(crate) fn is_exhaustion(&self) -> bool {
-        use rustix::io::Errno;
         match self {
             Trouble::Failed(failure) => match failure.code {
                 Code::Limit => true,
@@ -159,6 +159,7 @@ impl Session {
     /// Closes an object's socket. What LuaSocket would have read by now can still be received.
     pub(crate) fn close(&self, key: Key) {
         let Some((state, duplicate)) = self.with(key, |socket| {
+            socket.was_refused = false;
             (std::mem::replace(&mut socket.state, State::Closed), socket.duplicate.take())
         }) else {
             return;
@@ -213,6 +214,10 @@ impl Session {
 
     /// The peer's address.
     pub(crate) fn peer_name(&self, host: &dyn Host, key: Key) -> Outcome<Address> {
+        self.settle(key);
+        if self.with(key, |socket| matches!(socket.state, State::Connecting { .. })) == Some(true) {
+            return Err(Failure::os(Errno::NOTCONN.raw_os_error()).into());
+        }
         let Line { pipe, id } = self.line(key)?;
         expect_address(pipe.call(host, &Call::PeerName(PeerName { socket: id }), control())??)
     }
@@ -241,10 +246,21 @@ impl Session {
 
     /// The error that waits on a socket and is cleared by asking, if there is one.
     pub(crate) fn take_error(&self, host: &dyn Host, key: Key) -> Outcome<Option<Failure>> {
-        self.line(key)?.pipe.look();
+        if let Some(pipe) = self.with(key, |socket| socket.state.pipe().cloned()).flatten() {
+            pipe.look();
+        }
         self.settle(key);
         if let Some(failure) = self.take_failure(key) {
             return Ok(Some(failure));
+        }
+        // A socket that LuaSocket would have by now, and nothing to tell of it.
+        let has_none = self.with(key, |socket| match &socket.state {
+            State::Connecting { .. } => true,
+            State::Closed => socket.was_refused,
+            _ => false,
+        });
+        if has_none == Some(true) {
+            return Ok(None);
         }
         match self.option(host, key, SocketOption::Error)? {
             OptionValue::Number(errno) if errno != 0 => Ok(Some(Failure::os(errno))),
@@ -313,7 +329,7 @@ impl Session {
     /// Tells the daemon the limits of a socket, for the operator to see.
     fn show_limits(&self, key: Key) {
         let Some((Some(Line { pipe, id }), limits)) =
-            self.with(key, |socket| (socket.state.line().cloned(), socket.limits))
+            self.with(key, |socket| (socket.state.line(), socket.limits))
         else {
             return;
         };
@@ -329,8 +345,8 @@ impl Session {
     /// The object's socket in the daemon.
     fn line(&self, key: Key) -> Outcome<Line> {
         self.settle(key);
-        let line = self.with(key, |socket| socket.state.line().cloned()).flatten();
-        line.ok_or_else(|| Failure::os(rustix::io::Errno::BADF.raw_os_error()).into())
+        let line = self.with(key, |socket| socket.state.line()).flatten();
+        line.ok_or_else(|| Failure::os(Errno::BADF.raw_os_error()).into())
     }
 
     /// The object's connection.

@@ -4,7 +4,7 @@ local show = require "_show"
 local client, other, server = show.pair()
 other:send("data\n")
 
-show.call("bind nothing", function() socket.tcp():bind() end)
+show.call("bind nothing", function() socket.tcp():bind() end) -- covers: 0/argument-method
 show.call("bind no port", function() socket.tcp():bind("127.0.0.1") end)
 show.call("bind a table", function() socket.tcp():bind({}, 0) end)
 show.call("connect nothing", function() socket.tcp():connect() end)

@@ -20,7 +20,7 @@ for _, name in ipairs({"getoption", "setoption"}) do
   show.method(name .. " a table", client, name, {})
   show.method(name .. " true", client, name, true)
   show.call(name .. " by pcall, unknown", client[name], client, "nothing")
-  show.call(name .. " by pcall, no name", client[name], client)
+  show.call(name .. " by pcall, no name", client[name], client) -- covers: 0/argument-pcall
 end
 show.call("setoption by pcall, wrong type", client.setoption, client, "keepalive", 1)
 show.call("setoption by pcall, no linger", client.setoption, client, "linger", {})

@@ -60,7 +60,7 @@ show.values("closed", object:connect("127.0.0.1", port), object.class)
 for _, call in ipairs({{"bind", "127.0.0.1", 0}, {"listen"}, {"setsockname", "127.0.0.1", 0}}) do -- covers: 2.2/no-return 11/8
   object = socket.tcp()
   object:connect("127.0.0.1", refused)
-  show.method("after a failed connect " .. call[1], object, (table.unpack or unpack)(call))
+  show.method("after a failed connect " .. call[1], object, (table.unpack or unpack)(call)) -- covers: 0/argument-self
 end
 local other_server = socket.bind("127.0.0.1", 0) -- covers: 2.2/server-connect 11/8
 show.values("connect on a server", other_server:connect("127.0.0.1", port))

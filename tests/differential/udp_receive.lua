@@ -86,13 +86,14 @@ show.timed("what is there does not wait", 0, 1, function() return peer:receive()
 local never = socket.udp() -- covers: 7/closed-receive 11/4
 never:settimeout(1)
 show.values("never made, receive", never:receive())
-show.values("never made, receivefrom", never:receivefrom())
+-- What LuaSocket answers here is what lies in its memory by chance.
+show.differs("closed-receivefrom", "never made, receivefrom", never:receivefrom())
 local closed = show.bound_udp()
 closed:close()
 show.values("closed, receive", closed:receive())
 show.values("closed, receive 3", closed:receive(3))
 show.values("closed, receive 0", closed:receive(0))
-show.values("closed, receivefrom", closed:receivefrom())
+show.differs("closed-receivefrom", "closed, receivefrom", closed:receivefrom())
 b:close()
 show.values("closed while connected", b:receive())
 

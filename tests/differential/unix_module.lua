@@ -11,7 +11,7 @@ show.values("tcp is stream, udp is dgram", unix.tcp == unix.stream, unix.udp == 
 show.values("it is its own metatable", getmetatable(unix) == unix)
 show.values("a call makes a stream", unix().class, unix("extra", {}).class) -- covers: 8/call
 show.values("__call makes a stream", unix.__call(unix).class)
-show.values("require gives it again", require("socket.unix") == unix)
+show.values("require gives it again", require("socket.unix") == unix) -- covers: 1/entry-points
 show.values("require of socket makes no such key", rawget(socket, "unix"), rawget(socket, "serial")) -- covers: 1/no-unix-key
 
 local path, clean = show.path()

@@ -89,7 +89,8 @@ impl Interpreter {
         Job::new(self.path()).env("LUA_PATH", modules.lua + &beside).env("LUA_CPATH", modules.c)
     }
 
-    fn path(self) -> PathBuf {
+    /// Its program.
+    pub fn path(self) -> PathBuf {
         if self == Interpreter::Lua55 {
             let path = module_dir("bin").join(self.name());
             assert!(path.is_file(), "{} is missing; run: cargo xtask test", path.display());

@@ -6,9 +6,9 @@ use std::time::Instant;
 use luasocketd_protocol::{Code, Failure, SocketId};
 
 use super::client::Phase;
-use super::judging::{act, decide_place};
 use super::machine::Core;
-use super::policy::{Policy, Profile, Subject};
+use super::place::Place;
+use super::policy::{Act, Policy, Profile, Subject};
 use super::slots::ClientId;
 use super::socket::{Admitted, State};
 
@@ -91,11 +91,8 @@ impl Core {
         for (id, failure) in forbidden {
             match self.sockets.get(id).map(|socket| &socket.state) {
                 Some(State::Dialing { .. } | State::DialingPath { .. }) => self.fail_socket_call(id, failure),
+                Some(State::Datagrams(_)) => self.isolate_datagrams(id, failure),
                 Some(State::Listening { .. }) => self.stop_listening(id, &failure),
-                Some(State::Datagrams(_)) => {
-                    self.cancel_datagram_calls(id);
-                    self.forget_socket(id);
-                }
                 _ => self.break_socket(id, failure),
             }
         }
@@ -104,13 +101,20 @@ impl Core {
     /// Why a socket would not come to be any more.
     fn second_thoughts(&self, id: SocketId) -> Option<Failure> {
         let socket = self.sockets.get(id)?;
-        let profile = self.clients.get(socket.client)?.profile.as_ref();
+        let client = socket.client;
+        self.clients.get(client)?;
         socket.admitted.iter().find_map(|Admitted { verb, host, places }| {
             places.iter().find_map(|place| {
-                let verdict = profile.map(|profile| decide_place(profile, *verb, host, place));
-                let verdict = verdict.unwrap_or_default();
-                let text = || format!("may not {} any more: {}", act(*verb, host, place), verdict.why);
-                (!verdict.lets_through()).then(|| Failure::new(Code::Denied, text()))
+                let verdict = self.verdict(client, *verb, host, place);
+                if verdict.lets_through() {
+                    return None;
+                }
+                let (verb, host) = (*verb, host.clone());
+                let act = match place {
+                    Place::Net(address) => Act::Address { verb, host, address: *address },
+                    Place::Path(path) => Act::Path { verb, path: path.clone() },
+                };
+                Some(Failure::new(Code::Denied, format!("may not {act} any more: {}", verdict.why)))
             })
         })
     }

@@ -89,6 +89,33 @@ impl Core {
         Ok(addresses.map(|addresses| addresses.into_iter().map(Place::Net).collect()))
     }
 
+    /// Keeps those places that the policy allows to take connections or datagrams on.
+    ///
+    /// # Errors
+    /// When none is left.
+    pub(crate) fn allowed_to_bind(
+        &mut self,
+        client: ClientId,
+        host: &str,
+        places: VecDeque<Place>,
+    ) -> Result<VecDeque<Place>, Failure> {
+        let (mut allowed, mut refusal) = (VecDeque::new(), None);
+        for place in places {
+            match self.judge_place(client, Verb::Listen, host, &place) {
+                Ok(()) => allowed.push_back(place),
+                Err(failure) => {
+                    refusal.get_or_insert(failure);
+                }
+            }
+        }
+        match refusal {
+            Some(failure) if allowed.is_empty() => Err(failure),
+            // The resolver's answer had an address, or this is not reached.
+            None if allowed.is_empty() => Err(Failure::os(errno::EINVAL)),
+            _ => Ok(allowed),
+        }
+    }
+
     /// The family of a socket that is not bound yet.
     fn unbound(&mut self, client: ClientId, socket: SocketId) -> Result<Family, Failure> {
         match &self.own(client, socket)?.state {
@@ -108,7 +135,7 @@ impl Core {
         places: VecDeque<Place>,
     ) {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
-        let (places, refusal) = match self.judge_places(client, Verb::Listen, &bind.host, places) {
+        let (places, refusal) = match self.allowed_to_bind(client, &bind.host, places) {
             Ok(places) => (places, None),
             Err(refusal) => (VecDeque::new(), Some(refusal)),
         };
@@ -123,7 +150,7 @@ impl Core {
     /// Has the system bind to the first of the places that are left.
     fn bind_next(&mut self, socket: SocketId) {
         let Some(entry) = self.sockets.get(socket) else { return };
-        let follow = self.allows_every_path(entry.client, Verb::Listen);
+        let follow = self.follows_links(entry.client);
         let State::Binding { bind, places, .. } = &entry.state else { return };
         let Some(place) = places.front().cloned() else { return };
         let (kind, dual, reuse_address) = (entry.kind, bind.dual, bind.reuse_address);

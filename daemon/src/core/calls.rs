@@ -101,8 +101,7 @@ impl Core {
 
     /// Ends a request because its time is over.
     pub(crate) fn on_call_timeout(&mut self, client: ClientId, request: u32, now: Instant) {
-        let failure = Failure::new(Code::Timeout, "the call's time limit passed");
-        self.abandon_call(client, request, failure, now);
+        self.abandon_call(client, request, Failure::new(Code::Timeout, "the call's time limit passed"), now);
     }
 
     /// Ends a request because its client wants so.

@@ -42,8 +42,7 @@ impl Core {
         let host = if is_path { connect.host } else { peer_host(connect.host, family) };
         if is_path {
             check_path(host)?;
-            self.judge_place(client, Verb::Connect, host, &Place::Path(host.to_owned()))?;
-            self.count_connect(client, now)?;
+            self.judge_path(client, Verb::Connect, host)?;
         } else {
             self.judge_lookup(client, Some(Verb::Connect), host)?;
         }
@@ -62,7 +61,7 @@ impl Core {
             }
         };
         match literal(host, connect.port, family) {
-            _ if is_path => self.dial_path(socket, request, plan),
+            _ if is_path => self.dial_path(client, socket, request, plan, now),
             Some(address) => self.dial(socket, request, plan, &[address], now),
             None => {
                 self.resolve_for(socket, request, host, connect.port, family, Plan::Connect(plan));
@@ -88,13 +87,23 @@ impl Core {
     }
 
     /// Starts to connect to a path that was judged.
-    fn dial_path(&mut self, socket: SocketId, request: u32, connect: ConnectPlan) {
-        let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
-        let (path, follow) = (connect.host.clone(), self.allows_every_path(client, Verb::Connect));
+    fn dial_path(
+        &mut self,
+        client: ClientId,
+        socket: SocketId,
+        request: u32,
+        connect: ConnectPlan,
+        now: Instant,
+    ) {
+        let (path, follow) = (connect.host.clone(), self.follows_links(client));
+        let counted = self.count_connect(client, now);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         entry.note_admitted(Verb::Connect, &path, vec![Place::Path(path.clone())]);
         entry.state = State::DialingPath { request, connect, follow, next_attempt: None };
-        self.act(Action::DialPath { socket, path, follow });
+        match counted {
+            Ok(()) => self.act(Action::DialPath { socket, path, follow }),
+            Err(refusal) => self.fail_socket_call(socket, refusal),
+        }
     }
 
     fn on_path_dialed(&mut self, socket: SocketId, result: Result<Names, i32>, now: Instant) {
@@ -190,10 +199,9 @@ impl Core {
             .judge_addresses(client, Verb::Connect, &connect.host, addresses)
             .and_then(|allowed| self.count_connect(client, now).map(|()| allowed));
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let allowed = judged.as_deref().unwrap_or_default();
-        let places = allowed.iter().copied().map(Place::Net).collect();
+        let places = judged.iter().flatten().copied().map(Place::Net).collect();
         entry.note_admitted(Verb::Connect, &connect.host, places);
-        let dial = Dial::new(allowed, connect.own.is_none());
+        let dial = Dial::new(judged.as_deref().unwrap_or_default(), connect.own.is_none());
         entry.state = State::Dialing { request, connect, dial, next_attempt: None };
         match judged {
             Ok(_) => self.start_attempt(socket, false, now),

@@ -41,6 +41,8 @@ pub(crate) struct Datagrams {
     /// Where the policy lets it take datagrams from anybody.
     bound: Option<Place>,
     peer: Option<Place>,
+    /// Where the last datagram was let go.
+    last: Option<Place>,
     /// Credit for pushing datagrams to the client.
     push: SendWindow,
     /// A bind or a change of the peer that is under way.
@@ -63,8 +65,8 @@ struct Change {
 #[derive(Debug)]
 enum Step {
     Resolving(LookupId, Plan),
-    Binding { reuse_address: bool, places: VecDeque<Place> },
-    Joining { places: VecDeque<Place> },
+    Binding { host: String, reuse_address: bool, places: VecDeque<Place> },
+    Joining { host: String, places: VecDeque<Place> },
 }
 
 /// What shall become of a name once it is resolved.
@@ -94,6 +96,7 @@ impl Datagrams {
             family,
             bound: None,
             peer: None,
+            last: None,
             push: SendWindow::new(window),
             change: None,
             sends: VecDeque::new(),
@@ -151,15 +154,15 @@ impl Core {
             return Err(Failure::os(errno::EINVAL));
         }
         let places = self.places_to_bind(client, bind.host, bind.port, family)?;
-        let places =
-            places.map(|places| self.judge_places(client, Verb::Listen, bind.host, places)).transpose()?;
+        let places = places.map(|places| self.allowed_to_bind(client, bind.host, places)).transpose()?;
+        let timeout_ms = self.bounded(client, bind.timeout_ms);
         let (socket, fresh) =
-            self.begin_change(client, request, bind.socket, kind, family, bind.window, bind.timeout_ms, now)?;
+            self.begin_change(client, request, bind.socket, kind, family, bind.window, timeout_ms, now)?;
         let reuse_address = bind.reuse_address;
         match places {
             Some(places) => {
-                self.note_admitted(socket, Verb::Listen, bind.host, &places);
-                self.set_step(socket, request, fresh, Step::Binding { reuse_address, places });
+                let host = bind.host.to_owned();
+                self.set_step(socket, request, fresh, Step::Binding { host, reuse_address, places });
                 self.take_step(socket);
             }
             None => {
@@ -193,17 +196,18 @@ impl Core {
         let kind = set.socket.map_or(Ok(Kind::Udp), |socket| Ok(self.own(client, socket)?.kind))?;
         let family = self.family_for_change(client, set.socket, kind, set.family)?;
         let host = if kind.is_local() { set.host } else { peer_host(set.host, family) };
-        let place = self.judge_destination(client, host, set.port, family)?;
+        let place = self.judge_destination(client, host, set.port, family, None)?;
         if place.is_none() {
             self.judge_lookup(client, Some(Verb::Datagram), host)?;
         }
+        self.count_connect(client, now)?;
+        let timeout_ms = self.bounded(client, set.timeout_ms);
         let (socket, fresh) =
-            self.begin_change(client, request, set.socket, kind, family, set.window, set.timeout_ms, now)?;
+            self.begin_change(client, request, set.socket, kind, family, set.window, timeout_ms, now)?;
         match place {
             Some(place) => {
-                let places: VecDeque<Place> = [place].into();
-                self.note_admitted(socket, verb_to(kind), host, &places);
-                self.set_step(socket, request, fresh, Step::Joining { places });
+                let (host, places) = (host.to_owned(), [place].into());
+                self.set_step(socket, request, fresh, Step::Joining { host, places });
                 self.take_step(socket);
             }
             None => {
@@ -235,6 +239,7 @@ impl Core {
         match result {
             Ok(()) => {
                 datagrams.peer = None;
+                entry.admitted.retain(|admitted| admitted.verb != Verb::Datagram);
                 self.reply(client, request, Reply::Nil);
             }
             Err(errno) => self.fail(client, request, Failure::os(errno)),
@@ -250,6 +255,7 @@ impl Core {
     ) -> Result<Option<Reply>, Failure> {
         let datagrams = self.datagrams(client, send.socket)?;
         let (kind, family, has_peer) = (datagrams.kind, datagrams.family, datagrams.peer.is_some());
+        let last = datagrams.last.clone();
         if send.bytes.len() > kind.datagram_max() {
             return Err(Failure::os(errno::EMSGSIZE));
         }
@@ -258,7 +264,7 @@ impl Core {
             None => return Err(Failure::os(errno::EDESTADDRREQ)),
             Some(host) => {
                 check_name(host, send.port)?;
-                self.judge_destination(client, host, send.port, family)?
+                self.judge_destination(client, host, send.port, family, last)?
             }
         };
         let charge = self.charge_bytes(client, send.bytes.len())?;
@@ -288,16 +294,15 @@ impl Core {
     /// Whether a datagram that came from somewhere is for the client to see: it may listen here, or it has
     /// been let to send there.
     pub fn admit_datagram(&self, socket: SocketId, from: &Place) -> bool {
-        let Some(State::Datagrams(datagrams)) = self.sockets.get(socket).map(|socket| &socket.state) else {
-            return false;
-        };
+        let Some(entry) = self.sockets.get(socket) else { return false };
+        let State::Datagrams(datagrams) = &entry.state else { return false };
         if datagrams.bound.is_some() || datagrams.peer.is_some() {
             return true;
         }
         match from {
             Place::Net(address) => {
-                let client = self.sockets.get(socket).map(|socket| socket.client);
-                client.is_some_and(|client| self.may_hear(client, *address))
+                let host = address.ip().to_string();
+                self.verdict(entry.client, Verb::Datagram, &host, from).lets_through()
             }
             // Nobody can name a local socket without a name.
             Place::Path(_) => true,
@@ -312,6 +317,7 @@ impl Core {
         now: Instant,
     ) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
         let State::Datagrams(datagrams) = &mut entry.state else { return };
         if datagrams.lookup() != Some(answered) {
             return;
@@ -321,7 +327,7 @@ impl Core {
         };
         let next = match result {
             Ok(addresses) if addresses.is_empty() => Err(no_address()),
-            Ok(addresses) => self.follow_plan(socket, plan, addresses),
+            Ok(addresses) => self.follow_plan(client, plan, &addresses),
             Err(failure) => Err(failure),
         };
         match next {
@@ -335,32 +341,28 @@ impl Core {
     }
 
     /// What comes after a lookup.
-    fn follow_plan(&mut self, socket: SocketId, plan: Plan, found: Vec<SocketAddr>) -> Result<Next, Failure> {
-        let gone = || Failure::new(Code::Closed, "the socket has gone");
-        let client = self.sockets.get(socket).map(|socket| socket.client).ok_or_else(gone)?;
-        let places: VecDeque<Place> = found.into_iter().map(Place::Net).collect();
+    fn follow_plan(
+        &mut self,
+        client: ClientId,
+        plan: Plan,
+        addresses: &[SocketAddr],
+    ) -> Result<Next, Failure> {
         match plan {
             Plan::Bind { host, reuse_address } => {
-                let places = self.judge_places(client, Verb::Listen, &host, places)?;
-                self.note_admitted(socket, Verb::Listen, &host, &places);
-                Ok(Next::Step(Step::Binding { reuse_address, places }))
+                let places = addresses.iter().copied().map(Place::Net).collect();
+                let places = self.allowed_to_bind(client, &host, places)?;
+                Ok(Next::Step(Step::Binding { host, reuse_address, places }))
             }
             Plan::Peer { host } => {
-                let places = self.judge_places(client, Verb::Datagram, &host, places)?;
-                self.note_admitted(socket, Verb::Datagram, &host, &places);
-                Ok(Next::Step(Step::Joining { places }))
+                let allowed = self.judge_addresses(client, Verb::Datagram, &host, addresses)?;
+                let places = allowed.into_iter().map(Place::Net).collect();
+                Ok(Next::Step(Step::Joining { host, places }))
             }
             Plan::Send { host, mut sending } => {
-                sending.to = self.judge_places(client, Verb::Datagram, &host, places)?.pop_front();
+                let allowed = self.judge_addresses(client, Verb::Datagram, &host, addresses)?;
+                sending.to = allowed.first().copied().map(Place::Net);
                 Ok(Next::Send(sending))
             }
-        }
-    }
-
-    /// Notes what a datagram socket has been allowed, for the day that the policy changes.
-    fn note_admitted(&mut self, socket: SocketId, verb: Verb, host: &str, places: &VecDeque<Place>) {
-        if let Some(entry) = self.sockets.get_mut(socket) {
-            entry.note_admitted(verb, host, places.iter().cloned().collect());
         }
     }
 
@@ -368,16 +370,18 @@ impl Core {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
         let State::Datagrams(datagrams) = &mut entry.state else { return };
-        let Some(Change { request, step: Step::Binding { places, .. }, fresh }) = &mut datagrams.change
+        let Some(Change { request, step: Step::Binding { host, places, .. }, fresh }) = &mut datagrams.change
         else {
             return;
         };
         let (request, fresh) = (*request, *fresh);
         match result {
             Ok(local) => {
+                let (host, judged) = (std::mem::take(host), places.pop_front().into_iter().collect());
                 datagrams.family = local.family();
                 datagrams.bound = Some(local.clone());
                 datagrams.change = None;
+                entry.note_admitted(Verb::Listen, &host, judged);
                 self.reply(client, request, Reply::Bound(Bound { socket, local: local.into() }));
                 self.start_datagrams(client, socket, fresh);
             }
@@ -392,15 +396,18 @@ impl Core {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
         let State::Datagrams(datagrams) = &mut entry.state else { return };
-        let Some(Change { request, step: Step::Joining { places }, fresh }) = &mut datagrams.change else {
+        let Some(Change { request, step: Step::Joining { host, places }, fresh }) = &mut datagrams.change
+        else {
             return;
         };
         let (request, fresh) = (*request, *fresh);
         match result {
             Ok(Names { local, peer }) => {
+                let (host, judged) = (std::mem::take(host), places.pop_front().into_iter().collect());
                 datagrams.family = peer.family();
                 datagrams.peer = Some(peer.clone());
                 datagrams.change = None;
+                entry.note_admitted(Verb::Datagram, &host, judged);
                 let peer = Peer { socket, local: local.into(), peer: peer.into() };
                 self.reply(client, request, Reply::Peer(peer));
                 self.start_datagrams(client, socket, fresh);
@@ -451,6 +458,17 @@ impl Core {
             datagrams.resend = None;
         }
         self.send_next(socket, now);
+    }
+
+    /// Takes from a datagram socket what a new policy forbids: it hears nobody and has no peer any more.
+    pub(crate) fn isolate_datagrams(&mut self, socket: SocketId, failure: Failure) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
+        entry.admitted.clear();
+        if let State::Datagrams(datagrams) = &mut entry.state {
+            (datagrams.bound, datagrams.peer, datagrams.last) = (None, None, None);
+            self.notify(client, DaemonNote::Error(SocketError { socket, failure }));
+        }
     }
 
     pub(crate) fn on_socket_error(&mut self, socket: SocketId, errno: i32) {
@@ -536,15 +554,19 @@ impl Core {
         host: &str,
         port: &str,
         family: Family,
+        last: Option<Place>,
     ) -> Result<Option<Place>, Failure> {
-        let (verb, place) = if family == Family::Unix {
-            check_path(host)?;
-            (Verb::Connect, Place::Path(host.to_owned()))
-        } else {
-            let Some(address) = literal(host, port, family) else { return Ok(None) };
-            (Verb::Datagram, Place::Net(address))
+        let place = match family {
+            Family::Unix => {
+                check_path(host)?;
+                Place::Path(host.to_owned())
+            }
+            _ => match literal(host, port, family) {
+                Some(address) => Place::Net(address),
+                None => return Ok(None),
+            },
         };
-        self.judge_place(client, verb, host, &place)?;
+        self.judge_datagram(client, host, &place, last.as_ref() == Some(&place))?;
         Ok(Some(place))
     }
 
@@ -561,7 +583,6 @@ impl Core {
         timeout_ms: Option<u64>,
         now: Instant,
     ) -> Result<(SocketId, bool), Failure> {
-        let timeout_ms = self.bounded(client, timeout_ms);
         match socket {
             Some(socket) => {
                 self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)?;
@@ -607,19 +628,17 @@ impl Core {
     fn take_step(&mut self, socket: SocketId) {
         let Some(entry) = self.sockets.get(socket) else { return };
         let State::Datagrams(datagrams) = &entry.state else { return };
-        let kind = entry.kind;
-        let follow = |verb| self.allows_every_path(entry.client, verb);
+        let (kind, follow) = (entry.kind, self.follows_links(entry.client));
         let action = match datagrams.change.as_ref().map(|change| &change.step) {
-            Some(Step::Binding { reuse_address, places }) => places.front().map(|place| Action::Bind {
+            Some(Step::Binding { reuse_address, places, .. }) => places.front().map(|place| Action::Bind {
                 socket,
                 kind,
                 place: place.clone(),
-                follow: follow(Verb::Listen),
+                follow,
                 dual: false,
                 reuse_address: *reuse_address,
             }),
-            Some(Step::Joining { places }) => {
-                let follow = follow(Verb::Connect);
+            Some(Step::Joining { places, .. }) => {
                 places.front().map(|place| Action::SetPeer { socket, place: place.clone(), follow })
             }
             Some(Step::Resolving(..)) | None => None,
@@ -635,7 +654,7 @@ impl Core {
             return;
         };
         let is_over = match datagrams.change.as_ref().map(|change| &change.step) {
-            Some(Step::Binding { places, .. } | Step::Joining { places }) => places.is_empty(),
+            Some(Step::Binding { places, .. } | Step::Joining { places, .. }) => places.is_empty(),
             Some(Step::Resolving(..)) | None => true,
         };
         if is_over {
@@ -667,54 +686,40 @@ impl Core {
         if !is_first && sending.at_once {
             return self.fail(client, sending.request, no_room());
         }
+        datagrams.last = sending.to.clone().or(datagrams.last.take());
         datagrams.sends.push_back(sending);
         if is_first {
             self.send_next(socket, now);
         }
     }
 
-    /// Has the system send the first datagram that waits, when its client may send on.
+    /// Has the system send the first datagram that waits, if its client has not gone too fast.
     fn send_next(&mut self, socket: SocketId, now: Instant) {
-        let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
-        let follow = self.allows_every_path(client, Verb::Connect);
-        while self.hold_back(client, socket, now) {}
+        let Some(entry) = self.sockets.get(socket) else { return };
+        let (client, follow) = (entry.client, self.follows_links(entry.client));
+        let allowance = entry.meter.borrow().allowance(Way::ToNetwork, now);
         let Some(State::Datagrams(datagrams)) = self.sockets.get_mut(socket).map(|socket| &mut socket.state)
         else {
             return;
         };
-        // Held back until then.
-        if datagrams.resend.is_some() {
-            return;
-        }
         let Some(first) = datagrams.sends.front_mut() else { return };
-        let (request, to) = (first.request, first.to.clone());
-        let bytes = std::mem::take(&mut first.bytes);
-        self.act(Action::Send { socket, request, to, follow, bytes });
-    }
-
-    /// Fails the first datagram that waits, or has it wait longer, where its client may not send now; says
-    /// whether there is another one to look at.
-    fn hold_back(&mut self, client: ClientId, socket: SocketId, now: Instant) -> bool {
-        let Some(entry) = self.sockets.get_mut(socket) else { return false };
-        let allowance = entry.meter.borrow().allowance(Way::ToNetwork, now);
-        let State::Datagrams(datagrams) = &mut entry.state else { return false };
-        let Some(first) = datagrams.sends.front() else { return false };
-        let failure = match allowance {
-            Allowance::Bytes(_) => return false,
-            Allowance::Spent(all) => Failure::new(Code::Limit, spent_text(all)),
-            Allowance::Later(_) if first.at_once => no_room(),
-            Allowance::Later(at) => {
-                if datagrams.resend.is_none() {
-                    datagrams.resend = Some(at);
-                    self.timers.set(at, Timer::Resend(socket));
-                }
-                return false;
-            }
-        };
         let request = first.request;
+        let refusal = match allowance {
+            Allowance::Bytes(_) => {
+                let (to, bytes) = (first.to.clone(), std::mem::take(&mut first.bytes));
+                return self.act(Action::Send { socket, request, to, follow, bytes });
+            }
+            Allowance::Later(at) if !first.at_once => {
+                datagrams.resend = Some(at);
+                return self.timers.set(at, Timer::Resend(socket));
+            }
+            Allowance::Later(_) => no_room(),
+            Allowance::Spent(all) => Failure::new(Code::Limit, spent_text(all)),
+        };
         datagrams.sends.pop_front();
-        self.fail(client, request, failure);
-        true
+        self.fail(client, request, refusal);
+        // Each call here takes one of those that wait.
+        self.send_next(socket, now);
     }
 
     fn cancel_resend(&mut self, socket: SocketId) {
@@ -741,11 +746,6 @@ enum Next {
 
 fn question(host: String, port: &str, family: Family) -> Question {
     Question::Addresses { host, port: Some(port.to_owned()), family, kind: Kind::Udp, numeric: false }
-}
-
-/// What a peer of this kind is judged as.
-fn verb_to(kind: Kind) -> Verb {
-    if kind.is_local() { Verb::Connect } else { Verb::Datagram }
 }
 
 fn no_room() -> Failure {

@@ -1,7 +1,6 @@
 //! The policy's word on what a client asks for.
 
-use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use luasocketd_protocol::{Code, Failure};
@@ -9,7 +8,7 @@ use luasocketd_protocol::{Code, Failure};
 use super::action::Action;
 use super::machine::Core;
 use super::place::Place;
-use super::policy::{Act, Judgement, Profile, Verb, Verdict};
+use super::policy::{Act, Judgement, Profile, Verb, Verdict, parse_address};
 use super::slots::ClientId;
 
 impl Core {
@@ -33,15 +32,6 @@ impl Core {
         self.settle(client, Act::Resolve { host: host.to_owned() }, verdict)
     }
 
-    /// Whether a client may look up the name of an address.
-    ///
-    /// # Errors
-    /// As [`Core::judge_lookup`].
-    pub(crate) fn judge_reverse(&mut self, client: ClientId, ip: IpAddr) -> Result<(), Failure> {
-        let verdict = self.policy_of(client, |profile| profile.decide_reverse(ip));
-        self.settle(client, Act::Resolve { host: ip.to_string() }, verdict)
-    }
-
     /// Whether a client may use an address that it asked for as `host`.
     ///
     /// # Errors
@@ -53,7 +43,17 @@ impl Core {
         host: &str,
         address: SocketAddr,
     ) -> Result<(), Failure> {
-        self.judge_place(client, verb, host, &Place::Net(address))
+        let verdict = self.policy_of(client, |profile| profile.decide_address(verb, host, address));
+        self.settle(client, Act::Address { verb, host: host.to_owned(), address }, verdict)
+    }
+
+    /// Whether a client may use a local socket by its path.
+    ///
+    /// # Errors
+    /// As [`Core::judge_lookup`].
+    pub(crate) fn judge_path(&mut self, client: ClientId, verb: Verb, path: &str) -> Result<(), Failure> {
+        let verdict = self.policy_of(client, |profile| profile.decide_path(verb, path));
+        self.settle(client, Act::Path { verb, path: path.to_owned() }, verdict)
     }
 
     /// Whether a client may use a place that it asked for as `host`.
@@ -67,8 +67,55 @@ impl Core {
         host: &str,
         place: &Place,
     ) -> Result<(), Failure> {
-        let verdict = self.policy_of(client, |profile| decide_place(profile, verb, host, place));
-        self.settle(client, act(verb, host, place), verdict)
+        match place {
+            Place::Net(address) => self.judge_address(client, verb, host, *address),
+            Place::Path(path) => self.judge_path(client, verb, path),
+        }
+    }
+
+    /// Whether a client may ask for all that is known of a host; of an address a name server is asked, too.
+    ///
+    /// # Errors
+    /// As [`Core::judge_lookup`].
+    pub(crate) fn judge_any_lookup(&mut self, client: ClientId, host: &str) -> Result<(), Failure> {
+        let Some(ip) = parse_address(host) else { return self.judge_lookup(client, None, host) };
+        let verdict = self.policy_of(client, |profile| profile.decide_reverse(ip));
+        self.settle(client, Act::Resolve { host: host.to_owned() }, verdict)
+    }
+
+    /// Whether a datagram of a client's may go to a place; the operator is told of the first of several.
+    ///
+    /// # Errors
+    /// As [`Core::judge_lookup`].
+    pub(crate) fn judge_datagram(
+        &mut self,
+        client: ClientId,
+        host: &str,
+        place: &Place,
+        is_known: bool,
+    ) -> Result<(), Failure> {
+        if is_known && self.verdict(client, Verb::Datagram, host, place).lets_through() {
+            return Ok(());
+        }
+        match place {
+            Place::Net(address) => self.judge_address(client, Verb::Datagram, host, *address),
+            Place::Path(path) => self.judge_path(client, Verb::Connect, path),
+        }
+    }
+
+    /// What the policy says to a place, without telling anybody. A local datagram is sent as one connects.
+    pub(crate) fn verdict(&self, client: ClientId, verb: Verb, host: &str, place: &Place) -> Verdict {
+        self.policy_of(client, |profile| match place {
+            Place::Net(address) => profile.decide_address(verb, host, *address),
+            Place::Path(path) if verb == Verb::Datagram => profile.decide_path(Verb::Connect, path),
+            Place::Path(path) => profile.decide_path(verb, path),
+        })
+    }
+
+    /// Whether it does not matter where a path of a client's leads: no rule is about a path.
+    pub(crate) fn follows_links(&self, client: ClientId) -> bool {
+        let profile = self.clients.get(client).and_then(|client| client.profile.as_ref());
+        profile.is_some_and(|profile| !profile.rules.name_paths())
     }
 
     /// Those of the addresses of `host` that a client may use.
@@ -82,36 +129,11 @@ impl Core {
         host: &str,
         addresses: &[SocketAddr],
     ) -> Result<Vec<SocketAddr>, Failure> {
-        self.keep_allowed(addresses.iter().copied(), |core, address| {
-            core.judge_address(client, verb, host, *address)
-        })
-    }
-
-    /// Those of the places of `host` that a client may use.
-    ///
-    /// # Errors
-    /// As [`Core::judge_addresses`].
-    pub(crate) fn judge_places(
-        &mut self,
-        client: ClientId,
-        verb: Verb,
-        host: &str,
-        places: VecDeque<Place>,
-    ) -> Result<VecDeque<Place>, Failure> {
-        let judge = |core: &mut Core, place: &Place| core.judge_place(client, verb, host, place);
-        self.keep_allowed(places.into_iter(), judge).map(VecDeque::from)
-    }
-
-    fn keep_allowed<T>(
-        &mut self,
-        all: impl Iterator<Item = T>,
-        judge: impl Fn(&mut Core, &T) -> Result<(), Failure>,
-    ) -> Result<Vec<T>, Failure> {
         let mut refusal = None;
         let mut allowed = Vec::new();
-        for one in all {
-            match judge(self, &one) {
-                Ok(()) => allowed.push(one),
+        for &address in addresses {
+            match self.judge_address(client, verb, host, address) {
+                Ok(()) => allowed.push(address),
                 Err(failure) => {
                     refusal.get_or_insert(failure);
                 }
@@ -121,19 +143,6 @@ impl Core {
             Some(failure) if allowed.is_empty() => Err(failure),
             _ => Ok(allowed),
         }
-    }
-
-    /// Whether a client may have a datagram from this address, as it may send there. Of each one that comes
-    /// nobody is told.
-    pub(crate) fn may_hear(&self, client: ClientId, from: SocketAddr) -> bool {
-        let host = from.ip().to_string();
-        self.policy_of(client, |profile| profile.decide_address(Verb::Datagram, &host, from)).lets_through()
-    }
-
-    /// Whether a client may use every path, so that it does not matter where one leads.
-    pub(crate) fn allows_every_path(&self, client: ClientId, verb: Verb) -> bool {
-        let profile = self.clients.get(client).and_then(|client| client.profile.as_ref());
-        profile.is_some_and(|profile| profile.rules.allows_every_path(verb))
     }
 
     /// Counts a call to connect against what a client may do in a second, and in all.
@@ -162,20 +171,4 @@ impl Core {
 /// A refusal, in words that give away no rule.
 fn refusal(act: &Act, verdict: &Verdict) -> Failure {
     Failure::new(Code::Denied, format!("may not {act}: {}", verdict.why))
-}
-
-/// What a profile says to the use of a place that was asked for as `host`.
-pub(crate) fn decide_place(profile: &Profile, verb: Verb, host: &str, place: &Place) -> Verdict {
-    match place {
-        Place::Net(address) => profile.decide_address(verb, host, *address),
-        Place::Path(path) => profile.decide_path(verb, path),
-    }
-}
-
-/// The question that a use of a place is.
-pub(crate) fn act(verb: Verb, host: &str, place: &Place) -> Act {
-    match place {
-        Place::Net(address) => Act::Address { verb, host: host.to_owned(), address: *address },
-        Place::Path(path) => Act::Path { verb, path: path.clone() },
-    }
 }

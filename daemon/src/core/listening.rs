@@ -35,16 +35,16 @@ impl Core {
             State::Datagrams(_) => return Err(Failure::os(errno::EOPNOTSUPP)),
             _ => return Err(Failure::os(errno::EINVAL)),
         };
-        let (host, place) = match bound.clone() {
-            Some(named) => named,
+        let (host, local) = match &bound {
+            Some((host, place)) => (host.clone(), place.clone()),
             // The kernel's answer to a local socket without a name.
             None if family == Family::Unix => return Err(Failure::os(errno::EINVAL)),
             None => ("*".to_owned(), Place::Net(unspecified(family))),
         };
-        self.judge_place(client, Verb::Listen, &host, &place)?;
+        self.judge_place(client, Verb::Listen, &host, &local)?;
         self.begin_call(client, request, Subject::Socket(socket), None, now)?;
         let entry = self.own(client, socket)?;
-        entry.note_admitted(Verb::Listen, &host, vec![place]);
+        entry.note_admitted(Verb::Listen, &host, vec![local]);
         entry.state = State::Starting { request, family, bound };
         self.act(Action::Listen { socket, backlog });
         Ok(None)

@@ -10,7 +10,6 @@ use super::action::{Answer, Question, Reply};
 use super::calls::Purpose;
 use super::client::Subject;
 use super::machine::Core;
-use super::policy::parse_address;
 use super::requests::{check_name, eai};
 use super::slots::{ClientId, LookupId};
 
@@ -53,7 +52,7 @@ impl Core {
             detail: HOST_NOT_FOUND,
             ..failure
         })?;
-        self.judge_any_use(client, entry.host)?;
+        self.judge_any_lookup(client, entry.host)?;
         self.begin_answer(client, request, Question::Host(entry.host.to_owned()), entry.timeout_ms, now)
     }
 
@@ -73,7 +72,7 @@ impl Core {
         });
         check_name(info.host.unwrap_or_default(), service.as_deref().unwrap_or_default())?;
         if let Some(host) = info.host {
-            self.judge_any_use(client, host)?;
+            self.judge_any_lookup(client, host)?;
         }
         let question = Question::Names { host: info.host.map(str::to_owned), service };
         self.begin_answer(client, request, question, info.timeout_ms, now)
@@ -91,15 +90,6 @@ impl Core {
         let timeout_ms = self.bounded(client, timeout_ms);
         self.begin_call(client, request, Subject::Lookup(lookup), timeout_ms, now)?;
         Ok(None)
-    }
-
-    /// Whether the policy lets this be looked up for its own sake. Of an address, too, a name server may be
-    /// asked, for its name.
-    fn judge_any_use(&mut self, client: ClientId, host: &str) -> Result<(), Failure> {
-        match parse_address(host) {
-            Some(ip) => self.judge_reverse(client, ip),
-            None => self.judge_lookup(client, None, host),
-        }
     }
 
     pub(crate) fn on_resolved(&mut self, lookup: LookupId, result: Result<Answer, Failure>, now: Instant) {

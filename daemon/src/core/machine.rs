@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use luasocketd_protocol::{Code, DATAGRAM_OVERHEAD, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
+use luasocketd_protocol::{Code, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
 
 use super::action::{Action, Input};
 use super::budget::{Budget, Limits, Resource};
@@ -163,11 +163,7 @@ impl Core {
 
     /// Counts bytes that were pushed to the socket's client.
     pub fn on_pushed(&mut self, socket: SocketId, length: usize, now: Instant) {
-        let overhead = match self.sockets.get(socket).map(|socket| &socket.state) {
-            Some(State::Datagrams(_)) => DATAGRAM_OVERHEAD,
-            _ => 0,
-        };
-        self.count_bytes(socket, Way::FromNetwork, length.saturating_sub(overhead), now);
+        self.count_bytes(socket, Way::FromNetwork, length, now);
         match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {
             Some(State::Connected(flow) | State::Closing { flow, .. }) => flow.on_pushed(length),
             Some(State::Datagrams(datagrams)) => datagrams.on_pushed(length),

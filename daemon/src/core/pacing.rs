@@ -11,24 +11,21 @@ use super::socket::State;
 use super::timers::Timer;
 
 impl Core {
-    /// How many bytes from the network may be pushed to the socket's client now. Of a datagram socket either
+    /// How many bytes from the network may be pushed to the socket's client now; of a datagram socket either
     /// the next datagram, however large it is, or nothing. Where it is none, [`Action::Resume`] comes when
     /// there is credit again.
     pub fn push_credit(&mut self, id: SocketId, now: Instant) -> usize {
-        let (credit, is_stream) = match self.sockets.get(id).map(|socket| &socket.state) {
-            Some(State::Connected(flow)) if !flow.failed => (flow.push_credit(), true),
-            Some(State::Datagrams(datagrams)) => (datagrams.push_credit(), false),
-            _ => (0, false),
+        let credit = match self.sockets.get(id).map(|socket| &socket.state) {
+            Some(State::Connected(flow)) if !flow.failed => flow.push_credit(),
+            // A datagram cannot be cut: one that takes more than is allowed is made up for by a pause.
+            Some(State::Datagrams(datagrams)) => {
+                let credit = datagrams.push_credit();
+                let may_pass = credit > 0 && self.allowance(id, Way::FromNetwork, now) > 0;
+                return if may_pass { credit } else { 0 };
+            }
+            _ => 0,
         };
-        match credit {
-            0 => 0,
-            credit => match self.allowance(id, Way::FromNetwork, now) {
-                0 => 0,
-                allowance if is_stream => allowance.min(credit),
-                // A datagram is not cut: what it has too much is owed.
-                _ => credit,
-            },
-        }
+        if credit == 0 { 0 } else { self.allowance(id, Way::FromNetwork, now).min(credit) }
     }
 
     /// How many bytes may be written to the network now, as [`Core::push_credit`].

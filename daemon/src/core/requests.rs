@@ -255,6 +255,10 @@ impl Core {
     ) -> Result<Option<Reply>, Failure> {
         let entry = self.own(client, set.socket)?;
         check_option(&set, entry.kind)?;
+        let port = match &entry.state {
+            State::Datagrams(datagrams) => datagrams.port(),
+            _ => 0,
+        };
         // Who joins a group takes datagrams that are sent to it.
         let joined: Option<std::net::IpAddr> = match (&set.option, &set.value) {
             (SocketOption::IpAddMembership, OptionValue::Group(group, _)) => group.parse().ok(),
@@ -262,12 +266,7 @@ impl Core {
             _ => None,
         };
         if let Some(group) = joined {
-            let port = match &entry.state {
-                State::Datagrams(datagrams) => datagrams.port(),
-                _ => 0,
-            };
-            let address = SocketAddr::new(group, port);
-            self.judge_address(client, Verb::Listen, &group.to_string(), address)?;
+            self.judge_address(client, Verb::Listen, &group.to_string(), SocketAddr::new(group, port))?;
         }
         self.ask(client, request, set.socket, Ask::SetOption(set.option, set.value))
     }
@@ -336,9 +335,16 @@ impl Core {
         let entry = self.clients.get_mut(client).ok_or_else(gone)?;
         let charge = entry.budget.charge(Resource::Sockets, 1).map_err(over_limit)?;
         let meter = Rc::clone(&entry.meter);
-        let admitted = Vec::new();
-        let socket =
-            Socket { client, kind, state, meter, resumes: None, admitted, timeout: None, _charge: charge };
+        let socket = Socket {
+            client,
+            kind,
+            state,
+            meter,
+            resumes: None,
+            admitted: Vec::new(),
+            timeout: None,
+            _charge: charge,
+        };
         let id = self.sockets.insert(socket).ok_or_else(|| Failure::new(Code::Limit, "no socket slots"))?;
         entry.sockets.insert(id);
         Ok(id)

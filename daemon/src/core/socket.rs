@@ -40,7 +40,7 @@ pub(crate) struct Socket {
 pub(crate) struct Admitted {
     pub(crate) verb: Verb,
     pub(crate) host: String,
-    /// While something is under way all that it may try, then the one.
+    /// While a connect is under way all that it may try, then the one.
     pub(crate) places: Vec<Place>,
 }
 

@@ -16,10 +16,10 @@ pub(crate) enum Timer {
     Call(ClientId, u32),
     /// The next address of a connect may be tried beside the running attempts.
     Dial(SocketId),
-    /// A socket whose client goes too fast may go on.
-    Pace(SocketId),
     /// A datagram that had no room may be sent again.
     Resend(SocketId),
+    /// A socket whose client goes too fast may go on.
+    Pace(SocketId),
     /// A closed socket stops delivering what it has accepted.
     Linger(SocketId),
     /// The daemon ends, whatever is still open.

@@ -30,12 +30,10 @@ const CONNECTED: Parameter =
 const UNCONNECTED: Parameter =
     Parameter::Object(&[Class::UnixDgramUnconnected], c"unixdgram{unconnected} expected");
 
-/// The makers of the module, each under both of its names.
+/// The makers of the module.
 pub(crate) const FUNCTIONS: &[Function] = &[
     Function::making(Class::UnixDgramUnconnected, c"dgram", &[], dgram),
-    Function::making(Class::UnixDgramUnconnected, c"udp", &[], dgram),
     Function::making(Class::UnixStreamMaster, c"stream", &[], stream),
-    Function::making(Class::UnixStreamMaster, c"tcp", &[], stream),
 ];
 
 /// LuaSocket gives local streams fewer methods than TCP.

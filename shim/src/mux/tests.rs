@@ -1,6 +1,6 @@
 use luasocketd_protocol::{
-    Accept, Address, Broken, Connect, Data, Envelope, Eof, Family, FrameReader, Sync, data_header,
-    encode_failure, encode_reply,
+    Accept, Address, Bind, Bound, Broken, Connect, DATAGRAM_OVERHEAD, Data, Datagram, Envelope, Eof, Family,
+    FrameReader, Kind, Open, Peer, SetPeer, SocketError, Sync, data_header, encode_failure, encode_reply,
 };
 
 use super::*;
@@ -8,6 +8,8 @@ use crate::stream::End;
 
 const LISTENER: SocketId = SocketId::new(1, 1);
 const STREAM: SocketId = SocketId::new(2, 1);
+/// Credit for datagrams.
+const DATAGRAMS: u32 = 200;
 
 fn connect() -> Call<'static> {
     let family = Family::Unspec;
@@ -21,6 +23,41 @@ fn accept() -> Call<'static> {
 fn endpoint(window: u32) -> Endpoint {
     let address = Address { family: Family::Inet, host: "127.0.0.1".to_owned(), port: 1 };
     Endpoint { socket: STREAM, window, local: address.clone(), peer: address }
+}
+
+fn open() -> Call<'static> {
+    Call::Open(Open { kind: Kind::Udp, family: Family::Inet, window: DATAGRAMS })
+}
+
+fn bind(socket: Option<SocketId>) -> Call<'static> {
+    Call::Bind(Bind {
+        socket,
+        kind: Kind::Udp,
+        host: "h",
+        port: "1",
+        family: Family::Inet,
+        reuse_address: false,
+        timeout_ms: None,
+        window: DATAGRAMS,
+    })
+}
+
+fn set_peer(socket: Option<SocketId>) -> Call<'static> {
+    let family = Family::Unspec;
+    let window = if socket.is_none() { DATAGRAMS } else { 0 };
+    Call::SetPeer(SetPeer { socket, host: "h", port: "1", family, timeout_ms: None, window })
+}
+
+/// The answer to the first request.
+fn encoded_reply(result: &impl serde::Serialize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    encode_reply(&mut frame, 0, result);
+    frame
+}
+
+fn datagram(mux: &mut Mux, bytes: &[u8]) -> Result<(), Violation> {
+    let from = endpoint(0).peer;
+    note(mux, &DaemonNote::Datagram(Datagram { socket: STREAM, from, bytes }))
 }
 
 /// Gives the answer to `ticket` to the mux.
@@ -143,8 +180,61 @@ fn more_than_was_granted_breaks_the_protocol() {
 }
 
 #[test]
+fn a_datagram_right_behind_the_answer_finds_its_socket() {
+    let peer = Peer { socket: STREAM, local: endpoint(0).local, peer: endpoint(0).peer };
+    let bound = Bound { socket: STREAM, local: endpoint(0).local };
+    for (call, reply) in [
+        (open(), encoded_reply(&STREAM)),
+        (set_peer(None), encoded_reply(&peer)),
+        (bind(None), encoded_reply(&bound)),
+    ] {
+        let mut mux = Mux::default();
+        mux.request(&call).unwrap();
+        mux.handle_frame(&reply).unwrap();
+        datagram(&mut mux, b"hello").unwrap();
+        note(&mut mux, &DaemonNote::Error(SocketError { socket: STREAM, failure: Failure::os(111) }))
+            .unwrap();
+        let mailbox = mux.mailbox(STREAM).unwrap();
+        assert_eq!(mailbox.take_error(), Some(Failure::os(111)));
+        assert_eq!(mailbox.first().map(|letter| &*letter.bytes), Some(&b"hello"[..]));
+        datagram(&mut mux, &[0; 67]).unwrap();
+        assert_eq!(datagram(&mut mux, b"x"), Err(Violation::Overrun(Overrun::Data)), "{call:?}");
+    }
+}
+
+#[test]
+fn a_datagram_socket_nobody_waits_for_is_closed() {
+    let peer = Peer { socket: STREAM, local: endpoint(0).local, peer: endpoint(0).peer };
+    for (own, told) in [(None, vec!["cancel", "close"]), (Some(STREAM), vec!["cancel"])] {
+        let mut mux = Mux::default();
+        let ticket = mux.request(&set_peer(own)).unwrap();
+        mux.abandon(ticket);
+        mux.handle_frame(&encoded_reply(&peer)).unwrap();
+        assert_eq!(notes(&mut mux), told);
+        assert!(mux.mailbox(STREAM).is_none());
+    }
+}
+
+#[test]
+fn datagrams_of_a_dead_pipe_can_be_received() {
+    let mut mux = Mux::default();
+    mux.request(&open()).unwrap();
+    mux.handle_frame(&encoded_reply(&STREAM)).unwrap();
+    datagram(&mut mux, b"last").unwrap();
+    mux.die("the daemon is gone");
+    let mailbox = mux.mailbox(STREAM).unwrap();
+    assert_eq!((mailbox.is_readable(), mailbox.end()), (true, None));
+    mailbox.take();
+    assert_eq!(mailbox.end(), Some(closed()));
+    mux.close(STREAM);
+    assert!(mux.mailbox(STREAM).is_none());
+}
+
+#[test]
 fn what_is_said_of_strangers_is_ignored() {
     let mut mux = Mux::default();
+    datagram(&mut mux, &[0; 1000]).unwrap();
+    note(&mut mux, &DaemonNote::Error(SocketError { socket: STREAM, failure: Failure::os(111) })).unwrap();
     data(&mut mux, &[0; 1000]).unwrap();
     note(&mut mux, &DaemonNote::Eof(Eof { socket: STREAM })).unwrap();
     answer(&mut mux, Ticket(77), Ok(endpoint(1))).unwrap();
@@ -218,7 +308,7 @@ fn plausible_frame(numbers: &mut Numbers) -> Vec<u8> {
     let socket = SocketId::new(numbers.below(4) as u32, 1);
     let id = numbers.below(40) as u32;
     let mut frame = Vec::new();
-    match numbers.below(8) {
+    match numbers.below(10) {
         0 => encode_reply(&mut frame, id, &Endpoint { socket, ..endpoint(numbers.below(1000) as u32) }),
         1 => encode_reply(&mut frame, id, &socket),
         2 => encode_failure(&mut frame, id, &Failure::os(numbers.below(130) as i32)),
@@ -228,6 +318,12 @@ fn plausible_frame(numbers: &mut Numbers) -> Vec<u8> {
         ),
         4 => encode_note(&mut frame, &DaemonNote::Eof(Eof { socket })),
         5 => encode_note(&mut frame, &DaemonNote::Broken(Broken { socket, failure: Failure::os(104) })),
+        7 => {
+            let from = endpoint(0).peer;
+            let bytes = &[7; 90][..numbers.below(90)];
+            encode_note(&mut frame, &DaemonNote::Datagram(Datagram { socket, from, bytes }));
+        }
+        8 => encode_note(&mut frame, &DaemonNote::Error(SocketError { socket, failure: Failure::os(111) })),
         6 => encode_note(&mut frame, &DaemonNote::Acceptable(luasocketd_protocol::Acceptable { socket })),
         _ => {
             encode_note(&mut frame, &DaemonNote::Data(Data { socket, bytes: &[7; 30][..numbers.below(30)] }))
@@ -244,7 +340,9 @@ fn whatever_a_daemon_sends_costs_no_more_than_was_granted() {
         mux.listen(LISTENER);
         let mut tickets = Vec::new();
         for _ in 0..300 {
-            match numbers.below(6) {
+            match numbers.below(8) {
+                4 => tickets.extend(mux.request(&open())),
+                5 => tickets.extend(mux.request(&set_peer(None))),
                 0 => tickets.extend(mux.request(&connect())),
                 1 => tickets.extend(mux.request(&accept())),
                 2 if !tickets.is_empty() => mux.abandon(tickets.remove(numbers.below(tickets.len()))),
@@ -265,7 +363,16 @@ fn whatever_a_daemon_sends_costs_no_more_than_was_granted() {
                 let taken = numbers.below(20);
                 stream.consume(taken);
             }
+            for mailbox in mux.mailboxes.values_mut() {
+                let held =
+                    mailbox.letters().map(|letter| letter.bytes.len() + DATAGRAM_OVERHEAD).sum::<usize>();
+                assert!(held <= DATAGRAMS as usize, "seed {seed}");
+                if numbers.below(3) == 0 {
+                    mailbox.take();
+                }
+            }
         }
-        assert!(mux.streams.len() <= 300 && mux.requests.len() <= 300, "seed {seed}");
+        let sockets = mux.streams.len() + mux.mailboxes.len();
+        assert!(sockets <= 300 && mux.requests.len() <= 300, "seed {seed}");
     }
 }

@@ -9,7 +9,8 @@ use luasocketd_protocol::{
 use rustix::io::Errno;
 
 use super::socket::{Key, Line, State};
-use super::{Outcome, Session, control};
+use super::{Outcome, Session, Trouble, control};
+use crate::inet::aton;
 use crate::limits::{Limits, Style, Until};
 use crate::mailbox::window_of;
 use crate::mux::{Reply, Ticket};
@@ -62,12 +63,36 @@ impl Session {
             window: if own.is_none() { window_of(kind) } else { 0 },
         });
         let patience = if limits.is_instant() { control() } else { until.later(GRACE) };
-        let Reply::Bound(Bound { socket, local }) = pipe.call(host, &call, patience)?? else {
-            return Err(closed().into());
-        };
+        let answer = pipe.call(host, &call, patience)?;
+        if let Err(failure) = &answer
+            && failure.code == Code::Os
+            && own.is_none()
+            && self.family(key) == Family::Unspec
+        {
+            self.leave_socket(host, key, name)?;
+        }
+        let Reply::Bound(Bound { socket, local }) = answer? else { return Err(closed().into()) };
         self.with(key, |object| object.family = local.family);
         self.become_state(key, State::Idle(Line { pipe, id: socket }));
         Ok(local)
+    }
+
+    /// LuaSocket leaves a socket of the address' family with an object that could not be bound, and forgets
+    /// its family: the next bind or connect makes another one.
+    fn leave_socket(&self, host: &dyn Host, key: Key, name: &str) -> Outcome<()> {
+        let family = match name {
+            _ if name.contains(':') => Family::Inet6,
+            _ if name == "*" || aton(name).is_some() => Family::Inet,
+            _ => return Ok(()),
+        };
+        self.with(key, |socket| socket.family = family);
+        let opened = self.open(host, key);
+        self.with(key, |socket| socket.family = Family::Unspec);
+        match opened {
+            Err(Trouble::Interrupted) => Err(Trouble::Interrupted),
+            // There is a failure to tell already.
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Makes a bound object listen, or changes its backlog.
@@ -159,7 +184,10 @@ impl Session {
             Some((pipe, own, answer)) => {
                 let failure = answer.err().unwrap_or_else(closed);
                 let line = own.map(|id| Line { pipe, id });
-                self.with(key, |socket| socket.state = State::Failed(failure, line));
+                self.with(key, |socket| {
+                    socket.was_refused |= failure.code != Code::Resolve;
+                    socket.state = State::Failed(failure, line);
+                });
             }
         }
     }
@@ -260,13 +288,17 @@ impl Session {
         Ok(())
     }
 
-    /// The object's socket with its pipe, or the pipe to make one on.
+    /// The object's socket with its pipe, or the pipe to make one on. What a failed bind has left is no socket
+    /// to go on with.
     pub(super) fn socket_or_pipe(
         &self,
         host: &dyn Host,
         key: Key,
         until: Until,
     ) -> Outcome<(Rc<Pipe>, Option<SocketId>)> {
+        if self.family(key) == Family::Unspec && self.idle(key).is_some() {
+            self.close(key);
+        }
         match self.idle(key) {
             Some(Line { pipe, id }) if pipe.is_alive() => Ok((pipe, Some(id))),
             _ => Ok((self.pipe(host, until)?, None)),

@@ -1,5 +1,6 @@
 //! Datagrams: each is one request, or one note of the daemon's.
 
+use std::net::Ipv6Addr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -9,15 +10,23 @@ use rustix::io::Errno;
 use super::socket::{Key, Line, State};
 use super::transfer::{Clock, Stopped};
 use super::{Outcome, Session, Trouble, control};
+use crate::inet::aton;
 use crate::limits::{Limits, Style, Until};
 use crate::mailbox::{Letter, window_of};
 use crate::mux::Reply;
 use crate::pipe::{GRACE, Host, Interrupted, Woken};
 use crate::stream::closed;
+use crate::text::gai;
 
 /// Whether sockets of a kind send datagrams.
 pub(super) fn is_datagram(kind: Kind) -> bool {
     kind.datagram_max() > 0
+}
+
+/// Whether a text is an address of either family, or stands for one.
+fn is_numeric(text: &str) -> bool {
+    let address = text.split('%').next().unwrap_or_default();
+    text == "*" || aton(text).is_some() || address.parse::<Ipv6Addr>().is_ok()
 }
 
 /// Who a datagram is for.
@@ -42,6 +51,8 @@ impl Session {
         let mut clock = Clock::default();
         let mut patience = self.patience(key, &mut clock);
         let Some(Line { pipe, id }) = self.idle(key) else { return Ok(Err(Stopped::Eof)) };
+        // An error that has come goes before the datagrams that came before it.
+        pipe.look_sometimes();
         loop {
             {
                 let mut mux = pipe.mux();
@@ -117,7 +128,16 @@ impl Session {
         receiver: Receiver<'_>,
         bytes: &[u8],
     ) -> Outcome<usize> {
-        let fresh = self.family(key) == Family::Unspec && self.is_closed(key);
+        let is_closed = self.is_closed(key);
+        let fresh = self.family(key) == Family::Unspec && is_closed;
+        if let Receiver::Address(name, _) = receiver
+            && is_closed
+            && !fresh
+            && !is_numeric(name)
+        {
+            // LuaSocket looks at the address before the socket.
+            return Err(Failure { detail: gai::NONAME, ..Failure::new(Code::Resolve, "no address") }.into());
+        }
         if fresh {
             self.set_family(key, family);
             if let Err(trouble) = self.open(host, key) {

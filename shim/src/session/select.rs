@@ -54,7 +54,8 @@ impl Session {
         loop {
             let mut ready = self.ready_objects(list);
             let over = until.is_over(Instant::now());
-            if ready.is_empty() && over && !synced {
+            let asked = pipes.iter().fold(false, |asked, pipe| asked | pipe.mux().take_new_watch());
+            if (asked || ready.is_empty() && over) && !synced {
                 // What has come already must be seen, as with a kernel.
                 synced = true;
                 for pipe in &pipes {

@@ -43,11 +43,12 @@ pub(super) enum State {
 
 impl State {
     /// The socket in the daemon, if there is one.
-    pub(super) fn line(&self) -> Option<&Line> {
+    pub(super) fn line(&self) -> Option<Line> {
         match self {
-            State::Idle(line) | State::Listening(line) | State::Connected(line) => Some(line),
-            State::Failed(_, line) => line.as_ref(),
-            State::Closed | State::Connecting { .. } => None,
+            State::Idle(line) | State::Listening(line) | State::Connected(line) => Some(line.clone()),
+            State::Failed(_, line) => line.clone(),
+            State::Connecting { pipe, own, .. } => own.map(|id| Line { pipe: Rc::clone(pipe), id }),
+            State::Closed => None,
         }
     }
 
@@ -55,7 +56,9 @@ impl State {
     pub(super) fn pipe(&self) -> Option<&Rc<Pipe>> {
         match self {
             State::Connecting { pipe, .. } => Some(pipe),
-            other => other.line().map(|line| &line.pipe),
+            State::Idle(line) | State::Listening(line) | State::Connected(line) => Some(&line.pipe),
+            State::Failed(_, line) => line.as_ref().map(|line| &line.pipe),
+            State::Closed => None,
         }
     }
 }
@@ -99,6 +102,9 @@ pub(super) struct Socket {
     pub(super) path: String,
     /// Whether `connect` has said yet that the object is connected.
     pub(super) connect_told: bool,
+    /// Whether a connect has failed that had an address to go to: such a socket is at its end, not at its
+    /// beginning.
+    pub(super) was_refused: bool,
     /// What `getfd` answered.
     pub(super) duplicate: Option<OwnedFd>,
 }
@@ -114,6 +120,7 @@ impl Socket {
             left: ReceiveBuffer::default(),
             path: String::new(),
             connect_told: false,
+            was_refused: false,
             duplicate: None,
         }
     }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use luasocketd_protocol::Failure;
+use rustix::io::Errno;
 
 use super::Session;
 use super::datagram::is_datagram;
@@ -49,7 +50,10 @@ impl Session {
         let mut patience = self.patience(key, clock);
         let line = match self.connected(host, key, &mut patience)? {
             Ok(line) => line,
-            Err(stopped) => return Ok(self.receive_left(key, pattern, stopped)),
+            Err(stopped) => {
+                let stopped = self.at_the_beginning(key).unwrap_or(stopped);
+                return Ok(self.receive_left(key, pattern, stopped));
+            }
         };
         let mut scan = Scan::new(pattern);
         let mut come = 0;
@@ -170,6 +174,13 @@ impl Session {
     pub(super) fn patience<'a>(&self, key: Key, clock: &'a mut Clock) -> Patience<'a> {
         let limits = self.limits(key).unwrap_or(Limits::none(Style::PerCall));
         Patience { limits, clock, progressed: None, asked: Asked::No }
+    }
+
+    /// What receiving on a socket that never had an address to connect to ends with.
+    fn at_the_beginning(&self, key: Key) -> Option<Stopped> {
+        let is_new =
+            self.with(key, |socket| matches!(socket.state, State::Idle(_)) && !socket.was_refused)?;
+        is_new.then(|| Stopped::Failed(Failure::os(Errno::NOTCONN.raw_os_error())))
     }
 
     /// Looks for a pattern in what a closed object has left.

@@ -77,6 +77,11 @@ impl Rules {
         self.all.push(Arc::new(rule));
     }
 
+    /// Whether some rule is about local sockets by their paths.
+    pub fn name_paths(&self) -> bool {
+        !self.paths.is_empty() || !self.directories.is_empty()
+    }
+
     /// Every rule, in the order of the file.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Rule> {
         self.all.iter().map(|rule| &**rule)
@@ -170,13 +175,6 @@ impl Rules {
             (0..self.all.len()).filter(|&position| closed(&self.all[position])).for_each(&mut count);
         }
         tally.verdict((!is_plain && !is_nameless).then_some(Why::Path))
-    }
-
-    /// Whether every path is allowed, so that it does not matter where one leads.
-    pub fn allows_every_path(&self, verb: Verb) -> bool {
-        // An empty path is one that only a rule for everything is about.
-        let is_closed = |rule: &Rule| rule.pattern.is_path() && rule.effect() != Decision::Allow;
-        self.decide_path(verb, "").decision == Decision::Allow && !self.iter().any(is_closed)
     }
 
     fn is_about(&self, position: usize, verb: Verb, port: u16) -> bool {

@@ -32,7 +32,7 @@ pub(super) unsafe extern "C-unwind" fn entry(state: *mut ffi::lua_State) -> c_in
             object::push_object(state, class);
         }
         let Some(session) = home.session() else {
-            return raise_plain(state, "this Lua state is being closed");
+            return raise(state, "this Lua state is being closed");
         };
         let call = Call::new(state, home, session, key, arguments);
         let base = ffi::lua_gettop(state);
@@ -90,7 +90,10 @@ pub(super) unsafe extern "C-unwind" fn to_string(state: *mut ffi::lua_State) -> 
                 ffi::lua_pushfstring(state, c"%s: %p".as_ptr(), class.name().as_ptr(), object);
                 1
             }
-            None => raise_plain(state, "invalid object passed to 'auxiliar.c:__tostring'"),
+            None => {
+                ffi::lua_pushstring(state, c"invalid object passed to 'auxiliar.c:__tostring'".as_ptr());
+                ffi::lua_error(state)
+            }
         }
     }
 }
@@ -111,7 +114,7 @@ pub(super) fn without_panic<T>(run: impl FnOnce() -> T) -> Option<T> {
 const PARAMETERS_MAX: c_int = 6;
 
 /// Raises a text behind the place of the call in its script, as C functions do. Never returns.
-pub(super) unsafe fn raise_plain(state: *mut ffi::lua_State, text: &str) -> c_int {
+pub(super) unsafe fn raise(state: *mut ffi::lua_State, text: &str) -> c_int {
     // SAFETY: Lua copies the text.
     unsafe {
         ffi::luaL_where(state, 1);

@@ -58,6 +58,9 @@ struct Handle {
 /// An object that belongs to nothing: not made yet, or collected.
 pub(super) const NOBODY: Key = Key(usize::MAX);
 
+/// Whether one C function that was pushed twice is equal to itself, so that the two names of a method are.
+const SAME_IS_EQUAL: bool = !cfg!(any(feature = "lua51", feature = "luajit"));
+
 /// Keys of the registry: the addresses of these.
 static HOME: u8 = 0;
 static TRIVIAL: u8 = 1;
@@ -215,8 +218,15 @@ unsafe fn make_metatable(state: *mut ffi::lua_State, class: Class) {
         let home = ffi::lua_gettop(state);
         ffi::lua_newtable(state);
         ffi::lua_newtable(state);
-        for method in class.methods() {
-            push_function(state, home, method);
+        let methods = class.methods();
+        for (place, method) in methods.iter().enumerate() {
+            let is_same = |earlier: &&Function| ptr::fn_addr_eq(earlier.run, method.run);
+            match methods[..place].iter().find(is_same).filter(|_| SAME_IS_EQUAL) {
+                Some(earlier) => {
+                    ffi::lua_getfield(state, -1, earlier.name.as_ptr());
+                }
+                None => push_function(state, home, method),
+            }
             ffi::lua_setfield(state, -2, method.name.as_ptr());
         }
         if class.is_3_1() {

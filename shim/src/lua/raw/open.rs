@@ -100,6 +100,10 @@ pub unsafe extern "C-unwind" fn socket_unix(state: *mut ffi::lua_State) -> c_int
         let home = push_home(state);
         ffi::lua_newtable(state);
         set_functions(state, home, unix::FUNCTIONS);
+        for (alias, name) in [(c"tcp", c"stream"), (c"udp", c"dgram")] {
+            ffi::lua_getfield(state, -1, name.as_ptr());
+            ffi::lua_setfield(state, -2, alias.as_ptr());
+        }
         // Once the module was a function that makes a stream; the table is its own metatable.
         ffi::lua_pushcfunction(state, call_unix);
         ffi::lua_setfield(state, -2, c"__call".as_ptr());

@@ -1,5 +1,7 @@
 //! `socket.select`: reads two lists of anything that has a `getfd`, and gives back what is ready.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::ffi::{c_int, c_void};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -34,7 +36,7 @@ enum Target {
 struct Selection {
     elements: Vec<Element>,
     /// Elements that have bytes in a buffer of their own, in the order of the list.
-    dirty: Vec<ffi::lua_Integer>,
+    dirty: Vec<(ffi::lua_Integer, Target)>,
     /// The positions in `elements` of what is ready.
     ready: Vec<usize>,
 }
@@ -56,14 +58,15 @@ pub(super) unsafe extern "C-unwind" fn select(state: *mut ffi::lua_State) -> c_i
         ffi::luaL_checkstack(state, 10, c"too many values".as_ptr());
         collect(state, home, selection, RECEIVERS, Interest::Receive);
         collect(state, home, selection, SENDERS, Interest::Send);
-        let Some(session) = home.session() else { return super::entry::raise_plain(state, "select failed") };
+        collect_dirty(state, home, selection);
+        let Some(session) = home.session() else { return super::entry::raise(state, "select failed") };
         let call = Call::new(state, home, session, object::NOBODY, 3);
         // What is dirty is ready now; the others are only looked at.
         let until = if (*selection).dirty.is_empty() { until } else { Until::At(Instant::now()) };
         match without_panic(|| wait(&call, &mut *selection, until)) {
             Some(Waited::Done) => {}
             Some(Waited::Interrupted) => ffi::lua_error(state),
-            Some(Waited::Failed) | None => return super::entry::raise_plain(state, "select failed"),
+            Some(Waited::Failed) | None => return super::entry::raise(state, "select failed"),
         }
         push_ready(state, selection)
     }
@@ -118,23 +121,51 @@ unsafe fn collect(
 ) {
     // SAFETY: as in `select`. The selection is not borrowed while Lua runs.
     unsafe {
-        if ffi::lua_type(state, list) != ffi::LUA_TTABLE {
-            return;
-        }
         for index in 1.. {
-            ffi::lua_settop(state, SELECTION);
-            ffi::lua_pushinteger(state, index);
-            ffi::lua_gettable(state, list);
-            if ffi::lua_type(state, -1) == ffi::LUA_TNIL {
+            if !push_element(state, list, index) {
                 return;
             }
-            let Some(target) = target(state, home) else { continue };
-            if interest == Interest::Receive && is_dirty(state, home, target) {
-                (*selection).dirty.push(index);
-            } else {
+            if let Some(target) = target(state, home) {
                 (*selection).elements.push(Element { interest, index, target });
             }
         }
+    }
+}
+
+/// Takes what has bytes in a buffer out of the receivers. LuaSocket asks everything in the lists for its
+/// descriptor before it asks for that, and then once more.
+unsafe fn collect_dirty(state: *mut ffi::lua_State, home: &Home, selection: *mut Selection) {
+    // SAFETY: as in `collect`.
+    unsafe {
+        let mut index = 1;
+        while push_element(state, RECEIVERS, index) {
+            if let Some(target) = target(state, home)
+                && is_dirty(state, home, target)
+            {
+                (*selection).dirty.push((index, target));
+            }
+            index += 1;
+        }
+        let Selection { elements, dirty, .. } = &mut *selection;
+        if !dirty.is_empty() {
+            let targets: BTreeSet<_> = dirty.iter().map(|(_, target)| *target).collect();
+            elements
+                .retain(|element| element.interest == Interest::Send || !targets.contains(&element.target));
+        }
+    }
+}
+
+/// Pushes an element of a list, unless the list has ended.
+unsafe fn push_element(state: *mut ffi::lua_State, list: c_int, index: ffi::lua_Integer) -> bool {
+    // SAFETY: as in `select`.
+    unsafe {
+        if ffi::lua_type(state, list) != ffi::LUA_TTABLE {
+            return false;
+        }
+        ffi::lua_settop(state, SELECTION);
+        ffi::lua_pushinteger(state, index);
+        ffi::lua_gettable(state, list);
+        ffi::lua_type(state, -1) != ffi::LUA_TNIL
     }
 }
 
@@ -210,12 +241,13 @@ fn wait(call: &Call<'_>, selection: &mut Selection, until: Until) -> Waited {
         Ok(Err(NotOpen)) => return Waited::Failed,
         Err(Interrupted) => return Waited::Interrupted,
     };
-    // LuaSocket reports in the order of descriptors, and nothing twice.
+    // LuaSocket reports in the order of descriptors and nothing twice: of two elements with one descriptor
+    // the last.
     let order = |position: &usize| {
         let element = &selection.elements[*position];
         (element.interest == Interest::Send, element.target)
     };
-    ready.sort_by_key(order);
+    ready.sort_by_key(|position| (order(position), Reverse(*position)));
     ready.dedup_by_key(|position| order(position));
     selection.ready = ready;
     Waited::Done
@@ -240,7 +272,7 @@ unsafe fn push_ready(state: *mut ffi::lua_State, selection: *mut Selection) -> c
         ffi::lua_newtable(state);
         let (receivers, senders) = (SELECTION + 1, SELECTION + 2);
         let mut counts = [0, 0];
-        for &index in dirty {
+        for &(index, _) in dirty {
             counts[0] += 1;
             put(state, RECEIVERS, index, receivers, counts[0]);
         }
