@@ -122,7 +122,8 @@ local function ascending(list)
   end
   return true
 end
-show.values("by descriptor", #r, #w, ascending(r), ascending(w), r[r[second]] == second, w[w[client]] == client)
+show.values("all of them", #r, #w, r[r[second]] == second, w[w[client]] == client)
+show.differs("select-order", "by descriptor", ascending(r), ascending(w))
 show.values("values", select("#", socket.select({third}, nil, 5)), select("#", socket.select({client}, nil, 0))) -- covers: 4/7
 r, w = socket.select({third}, nil, 5)
 show.values("new tables", type(r), type(w), getmetatable(r), r ~= w)

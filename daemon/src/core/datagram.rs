@@ -13,7 +13,7 @@ use luasocketd_protocol::{
 };
 
 use super::action::{Action, Names, Question, Reply};
-use super::binding::wildcard_host;
+use super::binding::{another_family, is_of_another_family, wildcard_host};
 use super::budget::{Charge, Resource};
 use super::calls::{Purpose, cancelled, over_limit};
 use super::client::Subject;
@@ -151,7 +151,10 @@ impl Core {
             && !kind.is_local()
             && self.datagrams(client, socket)?.bound.is_some()
         {
-            return Err(Failure::os(errno::EINVAL));
+            return Err(match is_of_another_family(bind.host, family) {
+                true => another_family(),
+                false => Failure::os(errno::EINVAL),
+            });
         }
         let places = self.places_to_bind(client, bind.host, bind.port, family)?;
         let places = places.map(|places| self.allowed_to_bind(client, bind.host, places)).transpose()?;
