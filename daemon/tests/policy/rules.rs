@@ -112,6 +112,17 @@ fn an_address_is_judged_by_its_value_and_a_range_by_its_prefix() {
 }
 
 #[test]
+fn a_teredo_server_is_on_the_way_and_not_the_end() {
+    // By way of 10.1.2.3 to 8.8.8.8.
+    let there = "[2001:0:a01:203::f7f7:f7f7]:80";
+    assert!(!may(&profile(&["allow 10.0.0.0/8"]), "x", there), "who may reach the server may not go on");
+    assert!(!may(&profile(&["allow 8.8.8.8"]), "x", there), "the server is private");
+    assert!(may(&profile(&["allow 8.8.8.8", "allow [2001::]/32"]), "x", there));
+    assert!(!may(&profile(&["allow *", "deny 10.0.0.0/8"]), "x", there));
+    assert!(!may(&profile(&["allow *", "deny 8.8.8.8"]), "x", there));
+}
+
+#[test]
 fn an_unspecified_address_is_no_way_around_a_rule_to_deny() {
     let fenced = profile(&["allow *", "deny 127.0.0.0/8", "deny [::1]", "deny listen:10.0.0.0/8:80"]);
     for address in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"] {
