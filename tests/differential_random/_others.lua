@@ -3,6 +3,12 @@ local socket = require "socket"
 local world = require "_world"
 local others = {}
 
+-- A name whose port is just one, or none.
+local function name(ip, port, family)
+  if not ip then return ip, port end
+  return ip, tonumber(port) > 0, family
+end
+
 function others.udp(w)
   local object = socket[w.random:of({"udp", "udp4"})]()
   w.report("-", "udp", object.class, object:getfamily(), object:setsockname("127.0.0.1", 0))
@@ -74,8 +80,8 @@ function others.bind(w)
   if host == "localhost" and entry.object:getfamily() == "inet6" then host = "::1" end
   local port = w.random:of({0, 0, 0, "0", "", "x", -1})
   w.report(entry.name, "bind", host, port, entry.object:bind(host, port))
-  local ip, now, family = entry.object:getsockname()
-  w.report(entry.name, "name", ip, ip and tonumber(now) > 0 or now, family, entry.object:getfamily())
+  w.report(entry.name, "name", name(entry.object:getsockname()))
+  w.report(entry.name, "family", entry.object:getfamily())
 end
 
 function others.listen(w)
@@ -127,11 +133,9 @@ function others.ask(w)
     w.report(entry.name, "stats", received == entry.consumed, sent == entry.sent, received, sent)
     if world.dirty(entry) ~= nil and not entry.closed then w.report(entry.name, "dirty", object:dirty()) end
   end
-  local ip, port, family = object:getsockname()
-  w.report(entry.name, "getsockname", ip, ip and tonumber(port) > 0 or port, family)
+  w.report(entry.name, "getsockname", name(object:getsockname()))
   if entry.kind == "end" and not entry.lost and not entry.ended then
-    ip, port, family = object:getpeername()
-    w.report(entry.name, "getpeername", ip, ip and tonumber(port) > 0 or port, family)
+    w.report(entry.name, "getpeername", name(object:getpeername()))
   end
 end
 

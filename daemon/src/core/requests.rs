@@ -341,7 +341,7 @@ impl Core {
             state,
             meter,
             resumes: None,
-            admitted: None,
+            admitted: Vec::new(),
             timeout: None,
             _charge: charge,
         };

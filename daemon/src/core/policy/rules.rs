@@ -155,6 +155,8 @@ impl Rules {
     /// Whether the local socket at this path may be used.
     pub(super) fn decide_path(&self, verb: Verb, path: &str) -> Verdict {
         let is_plain = is_plain_path(path);
+        // Names without a file (unix(7)); no path leads to one.
+        let is_nameless = path.is_empty() || path.starts_with('\0');
         let mut tally = Tally::new(self);
         let mut count = |position: usize| {
             let brief = self.briefs[position];
@@ -167,12 +169,12 @@ impl Rules {
             self.paths.get(path).into_iter().flatten().copied().for_each(&mut count);
             let directory = path.rsplit_once('/').and_then(|(directory, _)| self.directories.get(directory));
             directory.into_iter().flatten().copied().for_each(&mut count);
-        } else {
+        } else if !is_nameless {
             // It may be any path: what forbids or reports some forbids or reports it.
             let closed = |rule: &Rule| rule.pattern.is_path() && rule.effect() != Decision::Allow;
             (0..self.all.len()).filter(|&position| closed(&self.all[position])).for_each(&mut count);
         }
-        tally.verdict((!is_plain).then_some(Why::Path))
+        tally.verdict((!is_plain && !is_nameless).then_some(Why::Path))
     }
 
     fn is_about(&self, position: usize, verb: Verb, port: u16) -> bool {
