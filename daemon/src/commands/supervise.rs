@@ -48,6 +48,9 @@ const TIME_EXIT: u8 = 124;
 /// How many seconds a command whose time is over has for its own end.
 const TIME_GRACE: u32 = 2;
 
+/// How long after its time a jail is ended whose daemon has not done it: it is stopped, as its command is.
+const LAST_GRACE: Duration = Duration::from_secs(4);
+
 /// How long the end of what was killed is waited for. The kernel needs a moment for each process, and longer for
 /// one that waits for a disk.
 const END_WAIT: Duration = Duration::from_secs(5);
@@ -106,7 +109,8 @@ impl Jailed {
             (Err(_), Strictness::BestEffort) => None,
             (Err(reason), Strictness::Strict) => return Err(io::Error::other(format!("no jail: {reason}"))),
         };
-        let keeper = fence.as_ref().map(Keeper::start).transpose()?;
+        let last = jail.time.map(|time| time + LAST_GRACE);
+        let keeper = fence.as_ref().map(|fence| Keeper::start(fence, last)).transpose()?;
         // What the command leaves behind becomes a child of this process, which waits for its end.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let signals = Signals::catch(&caught(&ignored()?))?;
