@@ -87,6 +87,8 @@ pub struct BecomeOptions {
 pub struct KeeperOptions {
     /// A process outside the jail.
     pub outside: i32,
+    /// After so many seconds all is ended, whether standard input has or not.
+    pub seconds: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -79,7 +79,7 @@ local sourcet = {}
 sourcet["by-length"] = function(sock, left)
   return watchable(sock, function()
     if left <= 0 then return nil end
-    local chunk, err = sock:receive(math.min(socket.BLOCKSIZE, left))
+    local chunk, err = sock:receive(left < socket.BLOCKSIZE and left or socket.BLOCKSIZE)
     if err then return nil, err end
     left = left - #chunk
     return chunk

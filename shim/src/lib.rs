@@ -32,7 +32,7 @@ mod session;
 mod stream;
 mod text;
 
-pub use preload::{Options, preload, preload_with};
+pub use preload::{Options, module, preload, preload_with};
 
 /// The loaders of the Lua modules, for `luaopen_…` entry points.
 pub mod open {

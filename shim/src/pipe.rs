@@ -38,13 +38,19 @@ const FRESH: Duration = Duration::from_millis(1);
 /// Reads from the pipe at one look; a flood must not keep a call from its own work.
 const READS_AT_ONCE: usize = 4;
 
+/// How long a call waits at the most until a host that watches its scripts is asked again.
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Whoever runs the shim, and may have to end a wait.
 pub(crate) trait Host {
-    /// A signal came while a call waited.
+    /// A signal came while a call waited, or it is time to ask a host that watches.
     ///
     /// # Errors
     /// When the host wants the call to end.
     fn on_signal(&self) -> Result<(), Interrupted>;
+
+    /// Whether the host wants to be asked again and again while a call waits, signal or none.
+    fn is_watching(&self) -> bool;
 }
 
 /// The host ended a wait; its error is ready to be raised.
@@ -388,11 +394,14 @@ pub(crate) fn wait_for(
     polls: &mut [PollFd<'_>],
     until: Until,
 ) -> Result<Woken, Interrupted> {
-    let timeout = until.remaining(Instant::now()).map(|left| Timespec {
+    let left = until.remaining(Instant::now());
+    let is_cut = host.is_watching() && left.is_none_or(|left| left > WATCH_INTERVAL);
+    let timeout = if is_cut { Some(WATCH_INTERVAL) } else { left }.map(|left| Timespec {
         tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: left.subsec_nanos().into(),
     });
     match poll(polls, timeout.as_ref()) {
+        Ok(0) if is_cut => host.on_signal().map(|()| Woken::Ready),
         Ok(0) => Ok(Woken::Timeout),
         Ok(_) => Ok(Woken::Ready),
         Err(Errno::INTR) => host.on_signal().map(|()| Woken::Ready),
@@ -410,5 +419,9 @@ struct Nobody;
 impl Host for Nobody {
     fn on_signal(&self) -> Result<(), Interrupted> {
         Ok(())
+    }
+
+    fn is_watching(&self) -> bool {
+        false
     }
 }

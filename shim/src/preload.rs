@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use mlua::Lua;
+use mlua::{Lua, Table};
 
 use crate::find::Source;
 
@@ -53,10 +53,11 @@ impl Options {
 /// Lets scripts of `lua` require `socket`, `socket.core`, `socket.unix`, `luasocketd` and `luasocketd.v1`.
 ///
 /// Nothing is connected before the first call that needs the daemon, so a missing daemon is an error of that
-/// call, not of this function.
+/// call, not of this function. A state without a `package` library has no `require`: hand the modules to its
+/// scripts yourself, from [`module`].
 ///
 /// # Errors
-/// When Lua has no memory, has no `package` library, or was preloaded before.
+/// When Lua has no memory, or was preloaded before.
 pub fn preload(lua: &Lua) -> mlua::Result<()> {
     preload_with(lua, Options::new())
 }
@@ -69,8 +70,32 @@ pub fn preload_with(lua: &Lua, options: Options) -> mlua::Result<()> {
     if !raw::prepare(lua, options.source, options.client)? {
         return Err(mlua::Error::runtime("luasocketd: this Lua state was prepared before"));
     }
-    for (name, loader) in raw::loaders(lua)? {
-        lua.preload_module(name, loader)?;
+    for name in raw::NAMES {
+        register(lua, name)?;
     }
     Ok(())
+}
+
+/// One of the modules itself, by the name that scripts would require.
+///
+/// # Errors
+/// When there is no module of that name, or Lua has no memory.
+pub fn module(lua: &Lua, name: &str) -> mlua::Result<Table> {
+    let loader = raw::loader(lua, name)?;
+    loader.ok_or_else(|| mlua::Error::runtime(format!("luasocketd: there is no module '{name}'")))?.call(name)
+}
+
+#[cfg(not(feature = "luau"))]
+fn register(lua: &Lua, name: &'static str) -> mlua::Result<()> {
+    let loader = raw::loader(lua, name)?;
+    loader.map_or(Ok(()), |loader| lua.preload_module(name, loader))
+}
+
+/// Luau has no `package`: what its `require` finds without a path is registered, complete, and `@` is what
+/// names of registered modules begin with. Scripts written for LuaSocket know nothing of that.
+#[cfg(feature = "luau")]
+fn register(lua: &Lua, name: &'static str) -> mlua::Result<()> {
+    let module = module(lua, name)?;
+    raw::register(lua, name, module.clone())?;
+    lua.register_module(&format!("@{name}"), module)
 }

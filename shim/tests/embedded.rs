@@ -109,6 +109,7 @@ fn a_daemon_says_who_it_is() {
     let (lua, daemon) = state(|_| {});
     assert_eq!(run(&lua, r#"return (require("luasocketd").daemon())"#), "played 1");
     assert_eq!(run(&lua, r#"return tostring(require("socket") == require("socket.core"))"#), "true");
+    assert_eq!(run(&lua, r#"return tostring(require("socket.unix") == require("luasocketd.unix"))"#), "true");
     drop(lua);
     daemon.join().unwrap();
 }

@@ -69,7 +69,10 @@ local huge = ("x"):rep(64 * 1024 * 1024)
 repeat local done, err = client:send(huge) until err
 socket.sleep(0.1)
 client:send(huge)
-ready("a full buffer", client)
+do
+  local r, w, err = socket.select({client}, {client}, 0.1)
+  show.differs("full-buffer", "a full buffer", #r, #w, err)
+end
 
 -- Failures raise, without a place.
 client, other = show.pair() -- covers: 4/fails 11/7

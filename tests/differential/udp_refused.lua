@@ -31,7 +31,7 @@ show.values("nothing is left", object:receive())
 
 object = told()
 show.values("it is writable, too", #(select(2, socket.select(nil, {object}, 5))))
-show.values("dirty", object:dirty())
+show.differs("udp-dirty", "dirty", object:dirty())
 show.values("class", object.class)
 show.values("to somebody who is there", (function()
   local peer, port = show.bound_udp()

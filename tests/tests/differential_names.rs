@@ -51,7 +51,8 @@ fn names() -> tempfile::TempDir {
 /// A command in a namespace of its own with these names.
 fn in_namespace(directory: &Path) -> Job {
     // Mounts in a user namespace of its own never reach the others, whatever their propagation.
-    let words = ["--map-root-user", "--mount", "--propagation", "unchanged", "--net", "sh", "-c", PREPARE, "sh"];
+    let words =
+        ["--map-root-user", "--mount", "--propagation", "unchanged", "--net", "sh", "-c", PREPARE, "sh"];
     let server = repository("tests/peers/name_server.py");
     Job::new("unshare").args(words).arg(directory).arg(server)
 }

@@ -251,6 +251,13 @@ fn when_its_time_is_over_all_is_ended() {
     assert_eq!(outcome.status.code(), Some(124), "{outcome}");
     assert!(outcome.errors().contains("time is over"), "{outcome}");
     wait_until("its process group is empty", SOON, || test_kill_process_group(group).is_err());
+    // One that stops itself stops the daemon, but not the time.
+    let line = "sleep 600 & echo up; kill -STOP $$";
+    let mut running = exec(&["--time", "1", "--", "sh", "-c", line]).start();
+    assert_eq!(running.line(), "up");
+    let group = Pid::from_raw(running.pid() as i32).expect("a process id is above zero");
+    wait_until("it has ended", SOON * 2, || !running.is_running());
+    wait_until("its process group is empty", SOON, || test_kill_process_group(group).is_err());
     let outcome = exec(&["--time", "60", "--", "sh", "-c", "exit 9"]).run();
     assert_eq!(outcome.status.code(), Some(9), "{outcome}");
 }

@@ -12,7 +12,7 @@ use luasocketd_tests::build::repository;
 use luasocketd_tests::jail::{Outsider, Stage, User, somebody_says};
 use luasocketd_tests::process::Outcome;
 use luasocketd_tests::{Job, network, wait_until};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 /// How long the end of what was killed may take to be seen.
 const SOON: Duration = Duration::from_secs(10);
@@ -188,8 +188,11 @@ fn descriptors_do_not_travel_over_the_pipe() {
         // It holds less than ten of its own. What came with the bytes is gone once it has read them.
         let open = || fs::read_dir(format!("/proc/{daemon}/fd")).map_or(0, Iterator::count);
         if rustix::process::geteuid().is_root() {
+            // Until it has read, they are on their way, and nobody's.
+            std::thread::sleep(Duration::from_millis(300));
             wait_until("the daemon has no further descriptors", SOON, || (1..30).contains(&open()));
         }
+        fs::remove_file(outside.stage.path("home/file")).expect("the file is there");
         let outcome = running.finish();
         assert!(is_stopped(&outcome), "{user:?}: {outcome}");
     }
@@ -233,6 +236,23 @@ fn nobody_outlives_a_daemon_that_is_killed() {
         running.signal(Signal::KILL);
         wait_until("all in the jail have ended", SOON, || !somebody_says(&mark));
     }
+}
+
+#[test]
+fn a_jail_that_loses_its_keeper_is_ended() {
+    let stage = Stage::new(User::Current);
+    let mut running = stage.luasocketd(&["exec", "--", "sh", "-c", "echo up; sleep 600"]).start();
+    assert_eq!(running.line(), "up");
+    let children = format!("/proc/{0}/task/{0}/children", running.pid());
+    let children = fs::read_to_string(children).expect("the kernel lists children");
+    let is_keeper = |pid: &&str| {
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("__keeper"))
+    };
+    let keeper = children.split_whitespace().find(is_keeper).expect("there is a keeper");
+    let keeper = Pid::from_raw(keeper.parse().expect("a number")).expect("a process id is above zero");
+    rustix::process::kill_process(keeper, Signal::KILL).expect("it is there");
+    let outcome = running.finish();
+    assert!(!outcome.status.success() && outcome.errors().contains("keeper"), "{outcome}");
 }
 
 #[test]

@@ -313,6 +313,130 @@ fn supplementary_groups_count_and_two_profiles_are_one_too_many() {
 }
 
 #[test]
+fn datagrams_and_local_sockets_have_rules_of_their_own() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    let real = directory.path().canonicalize().expect("it is there");
+    let (open, closed) = (real.join("open.sock"), real.join("closed.sock"));
+    let _listening =
+        [&open, &closed].map(|path| std::os::unix::net::UnixListener::bind(path).expect("it is free"));
+    let receiver = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    receiver.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit above zero is taken");
+    let port = receiver.local_addr().expect("a bound socket has a name").port();
+    let daemon = own(&format!(
+        "allow = [\"datagram:127.0.0.1:{port}\", \"unix:{0}\", \"listen:unix:{1}/*\"]",
+        open.display(),
+        real.display()
+    ))
+    .daemon();
+    let script = format!(
+        r#"
+        local socket, unix = require "socket", require "socket.unix"
+        local udp = socket.udp()
+        print(udp:sendto("one", "127.0.0.1", {port}))
+        print(udp:sendto("two", "127.0.0.1", {port} - 1))
+        print(udp:sendto("two", "0x7f.1", {port} + 1))
+        print(udp:setpeername("127.0.0.2", {port}))
+        print(udp:setsockname("127.0.0.1", 0))
+        print(udp:setpeername("localhost", {port}))
+        print(socket.connect("127.0.0.1", {port}))
+        print(unix.stream():connect("{open}"))
+        print(unix.stream():connect("{closed}"))
+        print(unix.stream():bind("{directory}/new.sock"))
+        print(unix.stream():bind("{directory}/../new.sock"))
+        print(unix.stream():bind("/tmp/new.sock"))
+        "#,
+        open = open.display(),
+        closed = closed.display(),
+        directory = real.display(),
+    );
+    let outcome = Interpreter::Lua54.inline(&script, &daemon).run();
+    let denied = "nil\tpermission denied\n";
+    let text = outcome.success();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 12, "{outcome}");
+    let denied = denied.trim_end();
+    let expected = [
+        "3.0",
+        denied,
+        denied,
+        denied,
+        denied,
+        denied,
+        denied,
+        "1.0",
+        denied,
+        "1.0",
+        "nil\tInvalid argument",
+        denied,
+    ];
+    for (line, expected) in lines.iter().zip(expected) {
+        assert_eq!(*line, expected, "{outcome}");
+    }
+    let mut buffer = [0; 10];
+    let length = receiver.recv(&mut buffer).expect("the datagram comes");
+    assert_eq!(&buffer[..length], b"one");
+}
+
+#[test]
+fn a_datagram_socket_loses_what_a_new_policy_forbids() {
+    let receiver = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let port = receiver.local_addr().expect("a bound socket has a name").port();
+    // The peer is asked for by name: it is judged so again.
+    for (kept, rules) in [(true, "datagram:localhost"), (false, "datagram:127.0.0.2")] {
+        let file = own("allow = \"datagram:localhost\"\ndeny = \"evil.example\"");
+        let daemon = file.daemon();
+        let script = format!(
+            r#"
+            local udp = require("socket").udp4()
+            assert(udp:setpeername("localhost", {port}))
+            print("up") io.stdout:flush()
+            while true do
+                require("socket").sleep(0.05)
+                local sent = udp:send("x")
+                print(sent and "sent" or "gone") io.stdout:flush()
+            end
+            "#
+        );
+        let mut running = Interpreter::Lua54.inline(&script, &daemon).start();
+        assert_eq!(running.line(), "up");
+        assert_eq!(running.line(), "sent");
+        let policy = format!(
+            "enforce_now = true\n[[profile]]\nname = \"own\"\nuid = {}\nallow = \"{rules}\"\ndeny = \"evil.example\"\n",
+            geteuid().as_raw()
+        );
+        fs::write(&file.path, policy).expect("a file can be written");
+        daemon.signal(Signal::HUP);
+        if kept {
+            std::thread::sleep(Duration::from_millis(500));
+            (0..12).for_each(|_| assert_eq!(running.line(), "sent"));
+        } else {
+            wait_until("it may not send any more", Duration::from_secs(10), || running.line() == "gone");
+        }
+    }
+}
+
+#[test]
+fn datagrams_go_no_faster_than_the_profile_says() {
+    let receiver = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    receiver.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit above zero is taken");
+    let port = receiver.local_addr().expect("a bound socket has a name").port();
+    let daemon = own("allow = \"*\"\n[profile.limits]\nsend_bytes_per_second = 20000").daemon();
+    let script = format!(
+        r#"
+        local socket = require "socket"
+        local udp, start = socket.udp(), socket.gettime()
+        for i = 1, 60 do assert(udp:sendto(("x"):rep(1000), "127.0.0.1", {port})) end
+        print(socket.gettime() - start)
+        "#
+    );
+    let outcome = Interpreter::Lua54.inline(&script, &daemon).run();
+    let took: f64 = outcome.success().trim().parse().expect("a time");
+    assert!(took > 1.8, "40 of 60 datagrams at 20 a second took {took}: {outcome}");
+    let mut buffer = [0; 2000];
+    (0..60).for_each(|_| assert_eq!(receiver.recv(&mut buffer).expect("each one comes"), 1000));
+}
+
+#[test]
 fn a_new_policy_comes_with_sighup_and_a_wrong_one_changes_nothing() {
     let peer = Peer::start();
     let file = own("allow = \"127.0.0.1\"");

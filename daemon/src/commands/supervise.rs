@@ -48,12 +48,17 @@ const TIME_EXIT: u8 = 124;
 /// How many seconds a command whose time is over has for its own end.
 const TIME_GRACE: u32 = 2;
 
+/// How long after its time a jail is ended whose daemon has not done it: it is stopped, as its command is.
+const LAST_GRACE: Duration = Duration::from_secs(4);
+
 /// How long the end of what was killed is waited for. The kernel needs a moment for each process, and longer for
 /// one that waits for a disk.
 const END_WAIT: Duration = Duration::from_secs(5);
 
-/// How often the wait for it looks again.
-const END_TICK: Duration = Duration::from_millis(1);
+/// The wait for it looks again after the first of these, then after twice that, up to the second: most are gone
+/// within a millisecond.
+const END_TICK: Duration = Duration::from_micros(100);
+const END_TICK_MAX: Duration = Duration::from_millis(10);
 
 /// Runs the command that `helper` becomes, until all in its jail has ended.
 ///
@@ -104,7 +109,8 @@ impl Jailed {
             (Err(_), Strictness::BestEffort) => None,
             (Err(reason), Strictness::Strict) => return Err(io::Error::other(format!("no jail: {reason}"))),
         };
-        let keeper = fence.as_ref().map(Keeper::start).transpose()?;
+        let last = jail.time.map(|time| time + LAST_GRACE);
+        let keeper = fence.as_ref().map(|fence| Keeper::start(fence, last)).transpose()?;
         // What the command leaves behind becomes a child of this process, which waits for its end.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let signals = Signals::catch(&caught(&ignored()?))?;
@@ -173,6 +179,7 @@ impl Jailed {
             None => {}
         }
         let deadline = Instant::now() + END_WAIT;
+        let mut tick = END_TICK;
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.child => {
@@ -181,7 +188,10 @@ impl Jailed {
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 // Without the scope, what is left was not killed either.
                 Ok(None) if self.fence.is_none() && self.end.status.is_some() => return,
-                Ok(None) if Instant::now() < deadline => thread::sleep(END_TICK),
+                Ok(None) if Instant::now() < deadline => {
+                    thread::sleep(tick);
+                    tick = (tick * 2).min(END_TICK_MAX);
+                }
                 Ok(None) => return tracing::warn!("what the command has left running does not end"),
                 Err(_) => return,
             }

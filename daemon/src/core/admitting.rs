@@ -10,7 +10,7 @@ use super::machine::Core;
 use super::place::Place;
 use super::policy::{Act, Policy, Profile, Subject};
 use super::slots::ClientId;
-use super::socket::State;
+use super::socket::{Admitted, State};
 
 impl Core {
     /// Gives a client the profile that is for it.
@@ -101,19 +101,21 @@ impl Core {
     /// Why a socket would not come to be any more.
     fn second_thoughts(&self, id: SocketId) -> Option<Failure> {
         let socket = self.sockets.get(id)?;
-        let admitted = socket.admitted.as_ref()?;
         let client = socket.client;
         self.clients.get(client)?;
-        let (place, verdict) = admitted
-            .places
-            .iter()
-            .map(|place| (place, self.verdict(client, admitted.verb, &admitted.host, place)))
-            .find(|(_, verdict)| !verdict.lets_through())?;
-        let (verb, host) = (admitted.verb, admitted.host.clone());
-        let act = match place {
-            Place::Net(address) => Act::Address { verb, host, address: *address },
-            Place::Path(path) => Act::Path { verb, path: path.clone() },
-        };
-        Some(Failure::new(Code::Denied, format!("may not {act} any more: {}", verdict.why)))
+        socket.admitted.iter().find_map(|Admitted { verb, host, places }| {
+            places.iter().find_map(|place| {
+                let verdict = self.verdict(client, *verb, host, place);
+                if verdict.lets_through() {
+                    return None;
+                }
+                let (verb, host) = (*verb, host.clone());
+                let act = match place {
+                    Place::Net(address) => Act::Address { verb, host, address: *address },
+                    Place::Path(path) => Act::Path { verb, path: path.clone() },
+                };
+                Some(Failure::new(Code::Denied, format!("may not {act} any more: {}", verdict.why)))
+            })
+        })
     }
 }

@@ -16,7 +16,7 @@ use super::place::{Place, check_path};
 use super::policy::Verb;
 use super::requests::{bad_argument, check_name, errno};
 use super::slots::ClientId;
-use super::socket::{Admitted, ConnectPlan, Plan, State};
+use super::socket::{ConnectPlan, Plan, State};
 use super::timers::Timer;
 
 /// How long to wait before the listener of a path is tried again whose backlog was full: the system gives no
@@ -98,8 +98,7 @@ impl Core {
         let (path, follow) = (connect.host.clone(), self.follows_links(client));
         let counted = self.count_connect(client, now);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let places = vec![Place::Path(path.clone())];
-        entry.admitted = Some(Admitted { verb: Verb::Connect, host: path.clone(), places });
+        entry.note_admitted(Verb::Connect, &path, vec![Place::Path(path.clone())]);
         entry.state = State::DialingPath { request, connect, follow, next_attempt: None };
         match counted {
             Ok(()) => self.act(Action::DialPath { socket, path, follow }),
@@ -201,7 +200,7 @@ impl Core {
             .and_then(|allowed| self.count_connect(client, now).map(|()| allowed));
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let places = judged.iter().flatten().copied().map(Place::Net).collect();
-        entry.admitted = Some(Admitted { verb: Verb::Connect, host: connect.host.clone(), places });
+        entry.note_admitted(Verb::Connect, &connect.host, places);
         let dial = Dial::new(judged.as_deref().unwrap_or_default(), connect.own.is_none());
         entry.state = State::Dialing { request, connect, dial, next_attempt: None };
         match judged {
@@ -277,15 +276,15 @@ impl Core {
             return;
         };
         let (request, window) = (*request, connect.window);
-        let address = dial.address(winner);
+        let dialed = dial.address(winner).map(|address| (connect.host.clone(), address));
         let losers: Vec<usize> = dial.running().iter().copied().filter(|&other| other != winner).collect();
         for attempt in losers {
             // Attempts on a socket of one's own come one at a time.
             self.act(Action::HangUp { socket, attempt, own: false });
         }
         self.cancel_dial_timer(socket);
-        if let Some(admitted) = self.sockets.get_mut(socket).and_then(|socket| socket.admitted.as_mut()) {
-            admitted.places = address.into_iter().map(Place::Net).collect();
+        if let (Some(entry), Some((host, address))) = (self.sockets.get_mut(socket), dialed) {
+            entry.note_admitted(Verb::Connect, &host, vec![Place::Net(address)]);
         }
         self.establish(client, request, socket, window, names);
     }

@@ -13,7 +13,7 @@ use luasocketd_protocol::{
 };
 
 use super::action::{Action, Names, Question, Reply};
-use super::binding::wildcard_host;
+use super::binding::{another_family, is_of_another_family, wildcard_host};
 use super::budget::{Charge, Resource};
 use super::calls::{Purpose, cancelled, over_limit};
 use super::client::Subject;
@@ -25,7 +25,7 @@ use super::place::{Place, check_path};
 use super::policy::Verb;
 use super::requests::{bad_argument, check_name, errno};
 use super::slots::{ClientId, LookupId};
-use super::socket::{Admitted, State};
+use super::socket::State;
 use super::timers::Timer;
 
 /// How long to wait before a datagram is tried again that had no room. A local datagram waits for room in its
@@ -65,8 +65,8 @@ struct Change {
 #[derive(Debug)]
 enum Step {
     Resolving(LookupId, Plan),
-    Binding { reuse_address: bool, places: VecDeque<Place> },
-    Joining { places: VecDeque<Place> },
+    Binding { host: String, reuse_address: bool, places: VecDeque<Place> },
+    Joining { host: String, places: VecDeque<Place> },
 }
 
 /// What shall become of a name once it is resolved.
@@ -151,7 +151,10 @@ impl Core {
             && !kind.is_local()
             && self.datagrams(client, socket)?.bound.is_some()
         {
-            return Err(Failure::os(errno::EINVAL));
+            return Err(match is_of_another_family(bind.host, family) {
+                true => another_family(),
+                false => Failure::os(errno::EINVAL),
+            });
         }
         let places = self.places_to_bind(client, bind.host, bind.port, family)?;
         let places = places.map(|places| self.allowed_to_bind(client, bind.host, places)).transpose()?;
@@ -161,7 +164,8 @@ impl Core {
         let reuse_address = bind.reuse_address;
         match places {
             Some(places) => {
-                self.set_step(socket, request, fresh, Step::Binding { reuse_address, places });
+                let host = bind.host.to_owned();
+                self.set_step(socket, request, fresh, Step::Binding { host, reuse_address, places });
                 self.take_step(socket);
             }
             None => {
@@ -205,7 +209,8 @@ impl Core {
             self.begin_change(client, request, set.socket, kind, family, set.window, timeout_ms, now)?;
         match place {
             Some(place) => {
-                self.set_step(socket, request, fresh, Step::Joining { places: [place].into() });
+                let (host, places) = (host.to_owned(), [place].into());
+                self.set_step(socket, request, fresh, Step::Joining { host, places });
                 self.take_step(socket);
             }
             None => {
@@ -237,6 +242,7 @@ impl Core {
         match result {
             Ok(()) => {
                 datagrams.peer = None;
+                entry.admitted.retain(|admitted| admitted.verb != Verb::Datagram);
                 self.reply(client, request, Reply::Nil);
             }
             Err(errno) => self.fail(client, request, Failure::os(errno)),
@@ -348,11 +354,12 @@ impl Core {
             Plan::Bind { host, reuse_address } => {
                 let places = addresses.iter().copied().map(Place::Net).collect();
                 let places = self.allowed_to_bind(client, &host, places)?;
-                Ok(Next::Step(Step::Binding { reuse_address, places }))
+                Ok(Next::Step(Step::Binding { host, reuse_address, places }))
             }
             Plan::Peer { host } => {
                 let allowed = self.judge_addresses(client, Verb::Datagram, &host, addresses)?;
-                Ok(Next::Step(Step::Joining { places: allowed.into_iter().map(Place::Net).collect() }))
+                let places = allowed.into_iter().map(Place::Net).collect();
+                Ok(Next::Step(Step::Joining { host, places }))
             }
             Plan::Send { host, mut sending } => {
                 let allowed = self.judge_addresses(client, Verb::Datagram, &host, addresses)?;
@@ -366,18 +373,18 @@ impl Core {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
         let State::Datagrams(datagrams) = &mut entry.state else { return };
-        let Some(Change { request, step: Step::Binding { places, .. }, fresh }) = &mut datagrams.change
+        let Some(Change { request, step: Step::Binding { host, places, .. }, fresh }) = &mut datagrams.change
         else {
             return;
         };
         let (request, fresh) = (*request, *fresh);
         match result {
             Ok(local) => {
+                let (host, judged) = (std::mem::take(host), places.pop_front().into_iter().collect());
                 datagrams.family = local.family();
                 datagrams.bound = Some(local.clone());
                 datagrams.change = None;
-                let places = vec![local.clone()];
-                entry.admitted = Some(Admitted { verb: Verb::Listen, host: local.to_string(), places });
+                entry.note_admitted(Verb::Listen, &host, judged);
                 self.reply(client, request, Reply::Bound(Bound { socket, local: local.into() }));
                 self.start_datagrams(client, socket, fresh);
             }
@@ -392,20 +399,18 @@ impl Core {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
         let State::Datagrams(datagrams) = &mut entry.state else { return };
-        let Some(Change { request, step: Step::Joining { places }, fresh }) = &mut datagrams.change else {
+        let Some(Change { request, step: Step::Joining { host, places }, fresh }) = &mut datagrams.change
+        else {
             return;
         };
         let (request, fresh) = (*request, *fresh);
         match result {
             Ok(Names { local, peer }) => {
+                let (host, judged) = (std::mem::take(host), places.pop_front().into_iter().collect());
                 datagrams.family = peer.family();
                 datagrams.peer = Some(peer.clone());
                 datagrams.change = None;
-                // Who may listen here may do more than who may only send there.
-                if datagrams.bound.is_none() {
-                    let places = vec![peer.clone()];
-                    entry.admitted = Some(Admitted { verb: Verb::Datagram, host: peer.to_string(), places });
-                }
+                entry.note_admitted(Verb::Datagram, &host, judged);
                 let peer = Peer { socket, local: local.into(), peer: peer.into() };
                 self.reply(client, request, Reply::Peer(peer));
                 self.start_datagrams(client, socket, fresh);
@@ -462,7 +467,7 @@ impl Core {
     pub(crate) fn isolate_datagrams(&mut self, socket: SocketId, failure: Failure) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
-        entry.admitted = None;
+        entry.admitted.clear();
         if let State::Datagrams(datagrams) = &mut entry.state {
             (datagrams.bound, datagrams.peer, datagrams.last) = (None, None, None);
             self.notify(client, DaemonNote::Error(SocketError { socket, failure }));
@@ -628,7 +633,7 @@ impl Core {
         let State::Datagrams(datagrams) = &entry.state else { return };
         let (kind, follow) = (entry.kind, self.follows_links(entry.client));
         let action = match datagrams.change.as_ref().map(|change| &change.step) {
-            Some(Step::Binding { reuse_address, places }) => places.front().map(|place| Action::Bind {
+            Some(Step::Binding { reuse_address, places, .. }) => places.front().map(|place| Action::Bind {
                 socket,
                 kind,
                 place: place.clone(),
@@ -636,7 +641,7 @@ impl Core {
                 dual: false,
                 reuse_address: *reuse_address,
             }),
-            Some(Step::Joining { places }) => {
+            Some(Step::Joining { places, .. }) => {
                 places.front().map(|place| Action::SetPeer { socket, place: place.clone(), follow })
             }
             Some(Step::Resolving(..)) | None => None,
@@ -652,7 +657,7 @@ impl Core {
             return;
         };
         let is_over = match datagrams.change.as_ref().map(|change| &change.step) {
-            Some(Step::Binding { places, .. } | Step::Joining { places }) => places.is_empty(),
+            Some(Step::Binding { places, .. } | Step::Joining { places, .. }) => places.is_empty(),
             Some(Step::Resolving(..)) | None => true,
         };
         if is_over {

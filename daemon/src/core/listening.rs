@@ -13,7 +13,7 @@ use super::place::Place;
 use super::policy::Verb;
 use super::requests::errno;
 use super::slots::ClientId;
-use super::socket::{AcceptPlan, Admitted, State};
+use super::socket::{AcceptPlan, State};
 
 impl Core {
     pub(crate) fn on_listen(
@@ -44,7 +44,7 @@ impl Core {
         self.judge_place(client, Verb::Listen, &host, &local)?;
         self.begin_call(client, request, Subject::Socket(socket), None, now)?;
         let entry = self.own(client, socket)?;
-        entry.admitted = Some(Admitted { verb: Verb::Listen, host, places: vec![local] });
+        entry.note_admitted(Verb::Listen, &host, vec![local]);
         entry.state = State::Starting { request, family, bound };
         self.act(Action::Listen { socket, backlog });
         Ok(None)
@@ -118,9 +118,9 @@ impl Core {
         match result {
             Ok(Some(names)) => {
                 self.drop_accept(listener);
-                let admitted = self.sockets.get(listener).and_then(|entry| entry.admitted.clone());
+                let admitted = self.sockets.get(listener).map(|entry| entry.admitted.clone());
                 if let Some(entry) = self.sockets.get_mut(socket) {
-                    entry.admitted = admitted;
+                    entry.admitted = admitted.unwrap_or_default();
                 }
                 self.establish(client, accept.request, socket, accept.window, names);
                 self.take_connection(listener);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::policy::Rates;
 
 /// Tokens are counted in parts of this size, so that a slow rate gains something in a short time.
-const PARTS: u128 = 1_000_000_000;
+const PARTS: i128 = 1_000_000_000;
 
 /// A bucket that was found empty is waited for until this part of a second's tokens is there: small enough
 /// for an even flow, large enough that a slow client does not wake the loop for every byte.
@@ -16,40 +16,41 @@ const REFILLS_PER_SECOND: u64 = 20;
 pub(crate) struct Bucket {
     per_second: u64,
     /// Parts of tokens there were at `since`.
-    parts: u128,
+    parts: i128,
     since: Instant,
 }
 
 impl Bucket {
     /// A full one.
     pub(crate) fn new(per_second: u64, now: Instant) -> Self {
-        Bucket { per_second, parts: u128::from(per_second) * PARTS, since: now }
+        Bucket { per_second, parts: i128::from(per_second) * PARTS, since: now }
     }
 
     /// How many tokens are there.
     pub(crate) fn available(&self, now: Instant) -> u64 {
         // At most a second's worth, which is a u64.
-        (self.parts(now) / PARTS) as u64
+        (self.parts(now).max(0) / PARTS) as u64
     }
 
-    /// Takes tokens; of more than there are, all.
+    /// Takes tokens; those that are not there yet are owed.
     pub(crate) fn take(&mut self, tokens: u64, now: Instant) {
-        self.parts = self.parts(now).saturating_sub(u128::from(tokens) * PARTS);
+        self.parts = self.parts(now) - i128::from(tokens) * PARTS;
         self.since = now;
     }
 
     /// When it is worth while to come again.
     pub(crate) fn refilled(&self, now: Instant) -> Instant {
-        let wanted = u128::from((self.per_second / REFILLS_PER_SECOND).max(1)) * PARTS;
-        let missing = wanted.saturating_sub(self.parts(now));
+        let wanted = i128::from((self.per_second / REFILLS_PER_SECOND).max(1)) * PARTS;
+        let missing = (wanted - self.parts(now)).max(0).unsigned_abs();
         let nanos = missing.div_ceil(u128::from(self.per_second.max(1)));
         now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    fn parts(&self, now: Instant) -> u128 {
+    fn parts(&self, now: Instant) -> i128 {
         // A token a second is a part a nanosecond.
-        let gained = now.saturating_duration_since(self.since).as_nanos() * u128::from(self.per_second);
-        (self.parts + gained).min(u128::from(self.per_second) * PARTS)
+        let nanos = i128::try_from(now.saturating_duration_since(self.since).as_nanos()).unwrap_or(i128::MAX);
+        let gained = nanos.saturating_mul(i128::from(self.per_second));
+        self.parts.saturating_add(gained).min(i128::from(self.per_second) * PARTS)
     }
 }
 
@@ -179,6 +180,16 @@ mod tests {
             taken += tokens;
         }
         assert!((99..=100).contains(&taken), "{taken} in ten seconds");
+    }
+
+    #[test]
+    fn what_is_taken_beyond_the_bucket_is_owed() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(10, start);
+        bucket.take(40, start);
+        assert_eq!(bucket.available(start + 3 * SECOND), 0);
+        assert_eq!(bucket.available(start + 4 * SECOND), 10);
+        assert!(bucket.refilled(start) > start + 3 * SECOND);
     }
 
     #[test]

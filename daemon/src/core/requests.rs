@@ -39,6 +39,7 @@ pub(crate) mod eai {
     pub(crate) const NONAME: i32 = -2;
     pub(crate) const NODATA: i32 = -5;
     pub(crate) const SERVICE: i32 = -8;
+    pub(crate) const ADDRFAMILY: i32 = -9;
 }
 
 impl Core {
@@ -341,7 +342,7 @@ impl Core {
             state,
             meter,
             resumes: None,
-            admitted: None,
+            admitted: Vec::new(),
             timeout: None,
             _charge: charge,
         };

@@ -27,8 +27,8 @@ pub(crate) struct Socket {
     pub(crate) meter: Rc<RefCell<Meter>>,
     /// When it may go on, if it is held up for its client's speed.
     pub(crate) resumes: Option<Instant>,
-    /// What the policy has allowed that brought it about.
-    pub(crate) admitted: Option<Admitted>,
+    /// What the policy has allowed that brought it about, once for each verb.
+    pub(crate) admitted: Vec<Admitted>,
     /// The time limits that the script has set, for the operator to see.
     pub(crate) timeout: Option<Timeout>,
     /// Its place among the client's sockets.
@@ -120,4 +120,12 @@ pub(crate) struct AcceptPlan {
     pub(crate) window: u32,
     /// Whether it fails at once when no connection waits.
     pub(crate) at_once: bool,
+}
+
+impl Socket {
+    /// Notes what the policy has allowed, in the place of what it allowed before to the same end.
+    pub(crate) fn note_admitted(&mut self, verb: Verb, host: &str, places: Vec<Place>) {
+        self.admitted.retain(|admitted| admitted.verb != verb);
+        self.admitted.push(Admitted { verb, host: host.to_owned(), places });
+    }
 }

@@ -9,11 +9,14 @@ use std::fmt;
 use std::io::{self, PipeWriter};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use landlock::RulesetStatus;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 
 /// The daemon's scope. Whoever has one has seen that it is in force.
 #[derive(Debug)]
@@ -80,16 +83,18 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts it, in a group of its own: what a terminal sends is not for it.
+    /// Starts it, in a group of its own: what a terminal sends is not for it. After `limit` it ends all, this
+    /// process too: that may be stopped, which a command that stops itself brings about.
     ///
     /// # Errors
     /// The system's.
-    pub fn start(_inside: &Fence) -> io::Result<Keeper> {
+    pub fn start(_inside: &Fence, limit: Option<Duration>) -> io::Result<Keeper> {
         let (end, alive) = io::pipe()?;
         let child = Command::new("/proc/self/exe")
             .arg0("luasocketd")
             .arg("__keeper")
             .arg(getppid().to_string())
+            .args(limit.map(|limit| limit.as_secs().to_string()))
             .env_clear()
             .stdin(end)
             .stdout(Stdio::null())
@@ -100,15 +105,25 @@ impl Keeper {
     }
 }
 
-/// The keeper's life: waits until the daemon has ended, however it did, and kills what is left. The process
-/// `outside` is the daemon's parent.
+/// The keeper's life: waits until the daemon has ended, however it did, or for `limit`, and kills what is left. The
+/// process `outside` is the daemon's parent.
 ///
 /// # Errors
 /// When this process is no keeper.
-pub fn keep(outside: i32) -> Result<(), NoFence> {
+pub fn keep(outside: i32, limit: Option<Duration>) -> Result<(), NoFence> {
     let fence = Fence::seen(Pid::from_raw(outside))?;
-    // Nothing is ever written, so this ends with the daemon. If it fails, the daemon cannot be watched any more.
-    let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    // Nothing is ever written, so what there is to read is the daemon's end. If it cannot be waited for, the daemon
+    // cannot be watched any more.
+    let stdin = io::stdin();
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], left.as_ref()) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
     fence.kill_all();
     Ok(())
 }

@@ -124,6 +124,7 @@ impl Worker {
             Some(Place::Path(path)) => io.send_to(&bytes, &pin(path, follow)?.address),
         });
         let result = sent.map_err(|error| errno(&error));
+        self.stirred |= result.is_ok();
         self.feed(Input::Sent { socket: id, request, result, bytes });
     }
 }

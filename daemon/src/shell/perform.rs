@@ -99,6 +99,8 @@ impl Worker {
                     entry.phase = Phase::Flowing(client);
                     // Events that came before may have said so already, and will not say it again.
                     (entry.readable, entry.writable, entry.hung_up) = (true, true, true);
+                    // Of a socket that is not connected yet the system says that it is hung up.
+                    entry.cut_off = false;
                     self.schedule(Work::Socket(socket));
                 }
             }

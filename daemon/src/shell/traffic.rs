@@ -251,11 +251,12 @@ impl Worker {
             Ok(Some(0)) => {
                 socket.readable = false;
                 socket.phase = Phase::Sending;
-                if socket.cut_off {
-                    self.schedule(Work::Socket(id));
-                }
+                let is_cut_off = socket.cut_off;
                 self.handle(Input::PeerEnded { socket: id });
-                self.notice_failure(id);
+                match is_cut_off {
+                    true => self.fail_socket(id, &io::ErrorKind::BrokenPipe.into()),
+                    false => self.notice_failure(id),
+                }
             }
             Ok(Some(received)) => {
                 // `received` is at most a frame's payload, which fits 32 bits.

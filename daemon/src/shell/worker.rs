@@ -64,6 +64,8 @@ pub struct Worker {
     pub(crate) pool: Pool,
     /// Buffers for sockets, small ones: a socket's client is charged for what it holds.
     pub(crate) socket_pool: Pool,
+    /// Whether a datagram was sent in this turn.
+    pub(crate) stirred: bool,
     /// For one datagram while it is being received.
     pub(crate) datagram: Vec<u8>,
     /// Clients and sockets with something left to do.
@@ -124,6 +126,7 @@ impl Worker {
             resolver: Resolver::new(waker),
             pool: Pool::new(PIPE_SPARE_MAX),
             socket_pool: Pool::new(SOCKET_SPARE_MAX),
+            stirred: false,
             datagram: Vec::new(),
             work: VecDeque::new(),
             dirty: Vec::new(),
@@ -227,6 +230,15 @@ impl Worker {
             self.handle(Input::Tick);
             self.accept_clients();
             self.work_once();
+            if std::mem::take(&mut self.stirred) {
+                // A datagram to this machine has arrived by the time it is sent; whoever sent it to itself may
+                // look for it as soon as that is answered.
+                self.poll.poll(&mut events, Some(Duration::ZERO)).or_else(ignore_interrupt)?;
+                for signal in self.note_events(&events) {
+                    on_signal(self, signal);
+                }
+                self.work_once();
+            }
             // The system may have more to tell than one look brings.
             self.end_syncs(if events.iter().count() < EVENTS_MAX { syncs } else { 0 });
             self.flush_pipes();
@@ -261,10 +273,7 @@ impl Worker {
             Some(at) => Some(at.saturating_duration_since(Instant::now())),
             None => None,
         };
-        match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            _ => Ok(()),
-        }
+        self.poll.poll(events, timeout).or_else(ignore_interrupt)
     }
 
     /// Notes what the events say; gives the signals among them.
@@ -431,6 +440,11 @@ impl Worker {
         // More may wait, and no event will say so.
         self.accept_again.get_or_insert(now);
     }
+}
+
+/// A wait that a signal has ended is as good as one that brought nothing.
+fn ignore_interrupt(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
 }
 
 /// Gives a pipe large buffers; a smaller one than asked for is no reason to refuse a client.

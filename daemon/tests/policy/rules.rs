@@ -112,6 +112,32 @@ fn an_address_is_judged_by_its_value_and_a_range_by_its_prefix() {
 }
 
 #[test]
+fn a_teredo_server_is_on_the_way_and_not_the_end() {
+    // By way of 10.1.2.3 to 8.8.8.8.
+    let there = "[2001:0:a01:203::f7f7:f7f7]:80";
+    assert!(!may(&profile(&["allow 10.0.0.0/8"]), "x", there), "who may reach the server may not go on");
+    assert!(!may(&profile(&["allow 8.8.8.8"]), "x", there), "the server is private");
+    assert!(may(&profile(&["allow 8.8.8.8", "allow [2001::]/32"]), "x", there));
+    assert!(!may(&profile(&["allow *", "deny 10.0.0.0/8"]), "x", there));
+    assert!(!may(&profile(&["allow *", "deny 8.8.8.8"]), "x", there));
+}
+
+#[test]
+fn an_unspecified_address_is_no_way_around_a_rule_to_deny() {
+    let fenced = profile(&["allow *", "deny 127.0.0.0/8", "deny [::1]", "deny listen:10.0.0.0/8:80"]);
+    for address in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"] {
+        assert!(!may(&fenced, "x", address), "{address}");
+        let address = address.parse().unwrap();
+        // What denies to connect does not deny to send datagrams.
+        assert!(fenced.decide_address(Verb::Datagram, "x", address).lets_through(), "{address}");
+    }
+    assert!(!listens(&fenced, "*", "0.0.0.0:80") && !listens(&fenced, "*", "[::]:80"));
+    assert!(listens(&fenced, "*", "0.0.0.0:81") && listens(&fenced, "127.0.0.1", "127.0.0.1:80"));
+    // It is no way around the lack of a rule to allow either.
+    assert!(!may(&profile(&["allow 127.0.0.1"]), "0.0.0.0", "0.0.0.0:1"));
+}
+
+#[test]
 fn a_verb_allows_nothing_else() {
     let address = "1.2.3.4:9".parse().unwrap();
     for &verb in Verb::ALL.iter().filter(|&&verb| verb != Verb::Resolve) {

@@ -8,6 +8,7 @@
 //! - A script's value is ours only if it is a full userdata with one of our metatables.
 
 mod call;
+mod compat;
 mod entry;
 mod object;
 pub(crate) mod open;

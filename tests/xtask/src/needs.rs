@@ -33,8 +33,16 @@ const NEEDS: [(&str, &str); 24] = [
     ("fish", "fish"),
 ];
 
+/// The oldest kernel that has the whole jail of `run` and `exec`.
+const KERNEL: (u32, u32) = (6, 12);
+
 /// Installs what is missing as root with apt-get, or says what to install.
 pub fn provide() -> Result<(), String> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if version(&release) < Some(KERNEL) {
+        let (major, minor) = KERNEL;
+        return Err(format!("the tests of the jail need Linux {major}.{minor} or later, with Landlock"));
+    }
     let missing = missing();
     if missing.is_empty() {
         return Ok(());
@@ -61,6 +69,12 @@ pub fn provide() -> Result<(), String> {
     }
 }
 
+/// The first two numbers of a kernel's release.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.trim().split(['.', '-', '+']).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 fn missing() -> Vec<&'static str> {
     NEEDS.iter().filter(|(file, _)| !has(file)).map(|(_, package)| *package).collect()
 }
@@ -76,4 +90,16 @@ fn has(file: &str) -> bool {
 fn is_root() -> bool {
     // The owner of our own process directory is who we are.
     std::fs::metadata("/proc/self").is_ok_and(|found| std::os::unix::fs::MetadataExt::uid(&found) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn a_release_has_a_version() {
+        assert_eq!(version("6.12.0-1-amd64\n"), Some((6, 12)));
+        assert_eq!(version("7.0-rc1"), Some((7, 0)));
+        assert!(version("6.1.0") < Some((6, 12)) && version("") < Some((6, 12)));
+    }
 }

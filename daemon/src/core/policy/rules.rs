@@ -1,7 +1,7 @@
 //! The rules of one profile, arranged so that a question meets only those that can be about it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -102,6 +102,7 @@ impl Rules {
         self.matching_stars(Some(address.port()), &mut count);
         self.matching_names(&Target::parse(host), &mut count);
         self.matching_networks(&faces, &mut count);
+        self.closing_unspecified(verb, faces.own, &mut count);
         tally.verdict(special.map(|(face, special)| Why::Special { ip: faces.own, face, special }))
     }
 
@@ -155,6 +156,8 @@ impl Rules {
     /// Whether the local socket at this path may be used.
     pub(super) fn decide_path(&self, verb: Verb, path: &str) -> Verdict {
         let is_plain = is_plain_path(path);
+        // Names without a file (unix(7)); no path leads to one.
+        let is_nameless = path.is_empty() || path.starts_with('\0');
         let mut tally = Tally::new(self);
         let mut count = |position: usize| {
             let brief = self.briefs[position];
@@ -167,12 +170,12 @@ impl Rules {
             self.paths.get(path).into_iter().flatten().copied().for_each(&mut count);
             let directory = path.rsplit_once('/').and_then(|(directory, _)| self.directories.get(directory));
             directory.into_iter().flatten().copied().for_each(&mut count);
-        } else {
+        } else if !is_nameless {
             // It may be any path: what forbids or reports some forbids or reports it.
             let closed = |rule: &Rule| rule.pattern.is_path() && rule.effect() != Decision::Allow;
             (0..self.all.len()).filter(|&position| closed(&self.all[position])).for_each(&mut count);
         }
-        tally.verdict((!is_plain).then_some(Why::Path))
+        tally.verdict((!is_plain && !is_nameless).then_some(Why::Path))
     }
 
     fn is_about(&self, position: usize, verb: Verb, port: u16) -> bool {
@@ -212,6 +215,26 @@ impl Rules {
                     count(rule);
                 }
             });
+        }
+    }
+
+    /// The rules that close what an unspecified address leads to: who connects to one reaches loopback (Linux
+    /// has it so), and who listens on one listens on every address, those included that a rule forbids.
+    fn closing_unspecified(&self, verb: Verb, ip: IpAddr, count: &mut dyn FnMut(usize)) {
+        let mut close = |rule: usize| {
+            if self.briefs[rule].effect != Decision::Allow {
+                count(rule);
+            }
+        };
+        match ip {
+            ip if !ip.is_unspecified() => {}
+            IpAddr::V4(_) if verb != Verb::Listen => {
+                self.matching_address(Ipv4Addr::LOCALHOST.into(), &mut close)
+            }
+            IpAddr::V6(_) if verb != Verb::Listen => {
+                self.matching_address(Ipv6Addr::LOCALHOST.into(), &mut close)
+            }
+            _ => self.networks.values().flatten().copied().for_each(close),
         }
     }
 

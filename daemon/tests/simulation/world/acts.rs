@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use luasocketd::core::policy::{Accounts, Policy};
 use luasocketd::core::{Admission, Answer, ClientId, Input, Place, Question};
 use luasocketd_protocol::{
     Accept, Bind, Call, Cancel, ClearPeer, ClientNote, Close, Connect, DATAGRAM_OVERHEAD, Direction, Failure,
@@ -191,6 +192,29 @@ impl World {
         self.handle(Input::ClientGone { client });
     }
 
+    /// A policy that forbids everything, or does not know the clients, and at once another one that lets them go
+    /// on, some of them slowly or not far.
+    pub(super) fn policy_changes(&mut self, random: &mut Random) {
+        let forbidding = ["", "uid = 7\n"][random.below(2) as usize];
+        let enforce_now = random.once_in(2);
+        self.swept = enforce_now;
+        self.set_policy(&format!("enforce_now = {enforce_now}\n[[profile]]\nname = \"none\"\n{forbidding}"));
+        self.swept = false;
+        let limits = [
+            "",
+            "receive_bytes_per_second = 300\nsend_bytes_per_second = 200\n",
+            "bytes_in_all = 50000\n",
+            "connections_per_second = 1\n",
+        ];
+        let limits = limits[random.below(limits.len() as u64) as usize];
+        self.set_policy(&format!("[[profile]]\nname = \"all\"\nallow = \"*\"\n[profile.limits]\n{limits}"));
+    }
+
+    fn set_policy(&mut self, text: &str) {
+        let policy = Policy::from_toml("policy", text, &Nobody).unwrap();
+        self.handle(Input::NewPolicy { policy });
+    }
+
     pub(super) fn time_passes(&mut self, random: &mut Random) {
         let steps = [1, 50, 300, 6_000, 25_000];
         self.now += Duration::from_millis(steps[random.below(steps.len() as u64) as usize]);
@@ -266,6 +290,7 @@ impl World {
             return self.handle(Input::SocketError { socket, errno: 111 });
         }
         let credit = self.core.push_credit(socket, self.now);
+        self.perform();
         let from = Place::Net("1.1.1.1:53".parse().unwrap());
         if credit == 0 || !self.core.admit_datagram(socket, &from) {
             return;
@@ -301,6 +326,7 @@ impl World {
             }
             _ => {
                 let credit = self.core.push_credit(socket, self.now) as u64;
+                self.perform();
                 let length = random.below(credit + 1) as u32;
                 self.core.on_pushed(socket, length as usize, self.now);
                 for client in self.clients.values_mut() {
@@ -312,5 +338,18 @@ impl World {
                 assert_eq!(length, 0, "bytes pushed for a socket that no client has");
             }
         }
+    }
+}
+
+/// A machine without users.
+struct Nobody;
+
+impl Accounts for Nobody {
+    fn user(&self, _name: &str) -> Result<Option<u32>, String> {
+        Ok(None)
+    }
+
+    fn group(&self, _name: &str) -> Result<Option<u32>, String> {
+        Ok(None)
     }
 }

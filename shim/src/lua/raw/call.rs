@@ -7,6 +7,7 @@ use std::fmt::{self, Write};
 
 use mlua::ffi;
 
+use super::compat;
 use super::object::Home;
 use crate::lua::answer::{Say, Value};
 use crate::lua::function::Kind;
@@ -179,20 +180,28 @@ impl Say for Call<'_> {
 
 impl Host for Call<'_> {
     /// A stock interpreter's signal handler sets a hook that raises `interrupted!` in the next Lua
-    /// function. A trivial one is run, so that a blocked call ends with the first Ctrl-C.
+    /// function; a host may watch its scripts with a hook that counts, or with Luau's interrupt. A function
+    /// of a few steps is run, so that a blocked call ends with the first Ctrl-C, and when its host wants so.
     fn on_signal(&self) -> Result<(), Interrupted> {
         // SAFETY: the stack has room (LUA_MINSTACK is more than the faces use); fetching the function
         // allocates nothing; the protected call catches whatever the hook raises, and leaves it on the stack.
         // The session is not borrowed while anything waits.
         unsafe {
-            if ffi::lua_gethook(self.state).is_none() || ffi::lua_checkstack(self.state, 2) == 0 {
+            let Some(steps) = compat::steps_to_watcher(self.state) else { return Ok(()) };
+            if ffi::lua_checkstack(self.state, 2) == 0 {
                 return Ok(());
             }
-            super::object::push_trivial_function(self.state);
-            match ffi::lua_pcall(self.state, 0, 0, 0) {
+            super::object::push_stepping_function(self.state);
+            ffi::lua_pushinteger(self.state, steps.into());
+            match ffi::lua_pcall(self.state, 1, 0, 0) {
                 ffi::LUA_OK => Ok(()),
                 _ => Err(Interrupted),
             }
         }
+    }
+
+    fn is_watching(&self) -> bool {
+        // SAFETY: the call's state is live.
+        unsafe { compat::is_watched(self.state) }
     }
 }

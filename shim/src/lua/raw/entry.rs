@@ -7,6 +7,7 @@ use std::ptr;
 use mlua::ffi;
 
 use super::call::Call;
+use super::compat;
 use super::object::{self, Home};
 use super::push;
 use crate::lua::answer::{Action, Answer};
@@ -86,8 +87,8 @@ pub(super) unsafe extern "C-unwind" fn to_string(state: *mut ffi::lua_State) -> 
     unsafe {
         match object::home(state).class_of(state, 1) {
             Some(class) => {
-                let object = ffi::lua_touserdata(state, 1);
-                ffi::lua_pushfstring(state, c"%s: %p".as_ptr(), class.name().as_ptr(), object);
+                let address = compat::shown_address(state, 1);
+                ffi::lua_pushfstring(state, c"%s: %p".as_ptr(), class.name().as_ptr(), address);
                 1
             }
             None => {

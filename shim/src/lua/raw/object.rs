@@ -3,16 +3,20 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
+use std::rc::Rc;
+#[cfg(feature = "luau")]
+use std::rc::Weak;
 
 use mlua::ffi;
 
+use super::compat::{self, Finalized};
 use super::entry;
 use crate::lua::function::{Class, Function};
 use crate::session::{Key, Session};
 
 /// One for each Lua state: the first upvalue of every function.
 pub(super) struct Home {
-    session: Option<Session>,
+    session: Option<Rc<Session>>,
     said: RefCell<String>,
     /// Where each class' metatable lies, by which its objects are known.
     metatables: [*const c_void; Class::ALL.len()],
@@ -21,7 +25,7 @@ pub(super) struct Home {
 impl Home {
     /// The sockets of the state; none any more while it is being closed.
     pub(super) fn session(&self) -> Option<&Session> {
-        self.session.as_ref()
+        self.session.as_deref()
     }
 
     /// Where functions leave texts for their answers.
@@ -53,6 +57,26 @@ impl Home {
 /// What the memory of an object holds: which one of the session it is.
 struct Handle {
     key: Key,
+    /// A destructor of Luau's cannot reach the home, which may be gone before the object.
+    #[cfg(feature = "luau")]
+    session: Weak<Session>,
+}
+
+impl Finalized for Handle {
+    fn finish(&mut self) {
+        #[cfg(feature = "luau")]
+        if let Some(session) = std::mem::take(&mut self.session).upgrade() {
+            session.remove(self.key);
+        }
+        self.key = NOBODY;
+    }
+}
+
+impl Finalized for Home {
+    fn finish(&mut self) {
+        // The end of the session writes to its pipe, and does not call Lua.
+        drop((self.session.take(), self.said.take()));
+    }
 }
 
 /// An object that belongs to nothing: not made yet, or collected.
@@ -63,7 +87,7 @@ const SAME_IS_EQUAL: bool = !cfg!(any(feature = "lua51", feature = "luajit"));
 
 /// Keys of the registry: the addresses of these.
 static HOME: u8 = 0;
-static TRIVIAL: u8 = 1;
+static STEPPING: u8 = 1;
 static METATABLES: [u8; Class::ALL.len()] = [2; Class::ALL.len()];
 
 /// The home at the first upvalue of the running function.
@@ -97,13 +121,17 @@ pub(super) unsafe fn set_key_at(state: *mut ffi::lua_State, position: c_int, key
 /// Pushes a new object of a class that stands for nothing yet. May raise.
 ///
 /// # Safety
-/// `state` is a live state with two free stack slots, where [`make_home`] has succeeded.
+/// `state` is a live state with two free stack slots, whose running function has the home.
 pub(super) unsafe fn push_object(state: *mut ffi::lua_State, class: Class) {
     // SAFETY: the memory is large enough and aligned as C's largest types; it is initialised before
-    // the metatable with its finalizer is set.
+    // anything else happens.
     unsafe {
-        let handle = ffi::lua_newuserdata(state, size_of::<Handle>()).cast::<Handle>();
-        handle.write(Handle { key: NOBODY });
+        let handle = compat::push_object_memory::<Handle>(state);
+        handle.write(Handle {
+            key: NOBODY,
+            #[cfg(feature = "luau")]
+            session: home(state).session.as_ref().map(Rc::downgrade).unwrap_or_default(),
+        });
         set_class(state, -1, class);
     }
 }
@@ -121,13 +149,13 @@ pub(super) unsafe fn set_class(state: *mut ffi::lua_State, position: c_int, clas
     }
 }
 
-/// Pushes a Lua function that does nothing. Does not raise.
+/// Pushes a Lua function that does nothing, in so many steps as its argument says. Does not raise.
 ///
 /// # Safety
 /// `state` is a live state with two free stack slots, where [`make_home`] has succeeded.
-pub(super) unsafe fn push_trivial_function(state: *mut ffi::lua_State) {
+pub(super) unsafe fn push_stepping_function(state: *mut ffi::lua_State) {
     // SAFETY: fetching from the registry by a light userdata allocates nothing.
-    unsafe { ffi::lua_rawgetp(state, ffi::LUA_REGISTRYINDEX, key_of(&TRIVIAL)) };
+    unsafe { ffi::lua_rawgetp(state, ffi::LUA_REGISTRYINDEX, key_of(&STEPPING)) };
 }
 
 /// Pushes the home of a state, if it has one.
@@ -154,21 +182,22 @@ pub(super) unsafe fn make_home(state: *mut ffi::lua_State) {
     // SAFETY: the home is initialised before anything can raise or look at it, and known to the state only
     // when it is complete.
     unsafe {
-        let home = ffi::lua_newuserdata(state, size_of::<Home>()).cast::<Home>();
-        let metatables = [ptr::null(); Class::ALL.len()];
-        home.write(Home { session: None, said: RefCell::default(), metatables });
-        ffi::lua_createtable(state, 0, 1);
-        ffi::lua_pushcfunction(state, collect_home);
-        ffi::lua_setfield(state, -2, c"__gc".as_ptr());
-        ffi::lua_setmetatable(state, -2);
+        let home = compat::push_finalized(state, || Home {
+            session: None,
+            said: RefCell::default(),
+            metatables: [ptr::null(); Class::ALL.len()],
+        });
         for class in Class::ALL {
             make_metatable(state, class);
             (&mut (*home).metatables)[class as usize] = ffi::lua_topointer(state, -1);
             ffi::lua_rawsetp(state, ffi::LUA_REGISTRYINDEX, metatable_key(class));
         }
-        const NOTHING: &CStr = c"return";
-        ffi::luaL_loadbuffer(state, NOTHING.as_ptr(), NOTHING.count_bytes(), c"=luasocketd".as_ptr());
-        ffi::lua_rawsetp(state, ffi::LUA_REGISTRYINDEX, key_of(&TRIVIAL));
+        const STEPS: &CStr = c"for _ = 1, (...) do end";
+        let name = c"=luasocketd".as_ptr();
+        if ffi::luaL_loadbuffer(state, STEPS.as_ptr(), STEPS.count_bytes(), name) != ffi::LUA_OK {
+            ffi::lua_error(state);
+        }
+        ffi::lua_rawsetp(state, ffi::LUA_REGISTRYINDEX, key_of(&STEPPING));
         ffi::lua_pushvalue(state, -1);
         ffi::lua_rawsetp(state, ffi::LUA_REGISTRYINDEX, key_of(&HOME));
     }
@@ -180,7 +209,7 @@ pub(super) unsafe fn make_home(state: *mut ffi::lua_State) {
 /// [`make_home`] has just pushed it.
 pub(super) unsafe fn give_session(state: *mut ffi::lua_State, session: Session) {
     // SAFETY: as promised by the caller; nobody else looks at the home yet.
-    unsafe { (*ffi::lua_touserdata(state, -1).cast::<Home>()).session = Some(session) };
+    unsafe { (*ffi::lua_touserdata(state, -1).cast::<Home>()).session = Some(Rc::new(session)) };
 }
 
 /// Pushes a function of the faces. The home lies at `home`. May raise.
@@ -192,7 +221,7 @@ pub(super) unsafe fn push_function(state: *mut ffi::lua_State, home: c_int, func
     unsafe {
         ffi::lua_pushvalue(state, home);
         ffi::lua_pushlightuserdata(state, ptr::from_ref(function).cast_mut().cast());
-        ffi::lua_pushcclosure(state, entry::entry, 2);
+        compat::push_closure(state, entry::entry, function.name, 2);
     }
 }
 
@@ -200,11 +229,16 @@ pub(super) unsafe fn push_function(state: *mut ffi::lua_State, home: c_int, func
 ///
 /// # Safety
 /// As [`push_function`].
-pub(super) unsafe fn push_c_function(state: *mut ffi::lua_State, home: c_int, function: ffi::lua_CFunction) {
+pub(super) unsafe fn push_c_function(
+    state: *mut ffi::lua_State,
+    home: c_int,
+    function: ffi::lua_CFunction,
+    name: &'static CStr,
+) {
     // SAFETY: as promised by the caller.
     unsafe {
         ffi::lua_pushvalue(state, home);
-        ffi::lua_pushcclosure(state, function, 1);
+        compat::push_closure(state, function, name, 1);
     }
 }
 
@@ -238,30 +272,15 @@ unsafe fn make_metatable(state: *mut ffi::lua_State, class: Class) {
             ffi::lua_setfield(state, -3, group.as_ptr());
         }
         ffi::lua_setfield(state, -2, c"__index".as_ptr());
-        push_c_function(state, home, entry::collect);
+        push_c_function(state, home, entry::collect, c"__gc");
         ffi::lua_setfield(state, -2, c"__gc".as_ptr());
-        push_c_function(state, home, entry::to_string);
+        push_c_function(state, home, entry::to_string, c"__tostring");
         ffi::lua_setfield(state, -2, c"__tostring".as_ptr());
-        // Lua's own error messages name the type with it, from 5.3 on.
-        if !cfg!(any(feature = "lua51", feature = "lua52", feature = "luajit")) {
+        if let Some(key) = compat::TYPE_NAME {
             ffi::lua_pushstring(state, class.name().as_ptr());
-            ffi::lua_setfield(state, -2, c"__name".as_ptr());
+            ffi::lua_setfield(state, -2, key.as_ptr());
         }
     }
-}
-
-/// Ends the session of a state that is being closed.
-unsafe extern "C-unwind" fn collect_home(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: the metatable with this finalizer is set on homes only, and scripts cannot reach it. Dropping
-    // the session writes to its pipe and does not call Lua.
-    unsafe {
-        let home = ffi::lua_touserdata(state, 1).cast::<Home>();
-        if !home.is_null() {
-            let (session, said) = ((*home).session.take(), (*home).said.take());
-            entry::without_panic(|| drop((session, said)));
-        }
-    }
-    0
 }
 
 fn metatable_key(class: Class) -> *const c_void {

@@ -6,7 +6,7 @@ use std::ptr;
 use luasocketd_protocol::CLIENT_NAME_MAX;
 use mlua::ffi;
 
-use super::{object, select};
+use super::{compat, object, select};
 use crate::find::Source;
 use crate::lua::function::Function;
 use crate::lua::{core, dns, unix, v1};
@@ -50,7 +50,7 @@ pub unsafe extern "C-unwind" fn luasocketd_v1(state: *mut ffi::lua_State) -> c_i
         ffi::lua_newtable(state);
         set_functions(state, home, v1::FUNCTIONS);
         ffi::lua_pushvalue(state, -1);
-        ffi::lua_pushcclosure(state, install, 1);
+        compat::push_closure(state, install, c"install", 1);
         ffi::lua_setfield(state, -2, c"install".as_ptr());
         keep(state, &V1);
     }
@@ -105,7 +105,7 @@ pub unsafe extern "C-unwind" fn socket_unix(state: *mut ffi::lua_State) -> c_int
             ffi::lua_setfield(state, -2, alias.as_ptr());
         }
         // Once the module was a function that makes a stream; the table is its own metatable.
-        ffi::lua_pushcfunction(state, call_unix);
+        compat::push_closure(state, call_unix, c"unix", 0);
         ffi::lua_setfield(state, -2, c"__call".as_ptr());
         ffi::lua_pushvalue(state, -1);
         ffi::lua_setmetatable(state, -2);
@@ -131,11 +131,15 @@ pub unsafe extern "C-unwind" fn socklibopen(state: *mut ffi::lua_State) {
     }
 }
 
-/// Gives a state its session, before any module is loaded. Says no when it has one already.
+/// Gives a state its session, before any module is loaded. Says no when it has one already. What the session
+/// is made of is taken once nothing can raise any more, since a jump would leak it.
 ///
 /// # Safety
 /// As [`socklibopen`].
-pub(crate) unsafe fn prepare(state: *mut ffi::lua_State, source: Source, client: Option<String>) -> bool {
+pub(crate) unsafe fn prepare(
+    state: *mut ffi::lua_State,
+    parts: &mut Option<(Source, Option<String>)>,
+) -> bool {
     // SAFETY: as promised by the caller.
     unsafe {
         if object::push_home(state) {
@@ -143,6 +147,7 @@ pub(crate) unsafe fn prepare(state: *mut ffi::lua_State, source: Source, client:
             return false;
         }
         new_home(state);
+        let (source, client) = parts.take().unwrap_or((Source::Environment, None));
         object::give_session(state, new_session(state, source, client));
         ffi::lua_pop(state, 3);
         true
@@ -157,9 +162,9 @@ unsafe fn make_core(state: *mut ffi::lua_State) {
         ffi::lua_newtable(state);
         let table = ffi::lua_gettop(state);
         set_functions(state, home, core::FUNCTIONS);
-        object::push_c_function(state, home, select::select);
+        object::push_c_function(state, home, select::select, c"select");
         ffi::lua_setfield(state, table, c"select".as_ptr());
-        ffi::lua_pushcfunction(state, skip);
+        compat::push_closure(state, skip, c"skip", 0);
         ffi::lua_setfield(state, table, c"skip".as_ptr());
         set_text(state, c"_VERSION", core::VERSION);
         set_integer(state, c"_DATAGRAMSIZE", core::DATAGRAM_SIZE);

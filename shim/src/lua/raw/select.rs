@@ -2,13 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use mlua::ffi;
 
 use super::call::Call;
+use super::compat::{Finalized, push_finalized};
 use super::entry::without_panic;
 use super::object::{self, Home};
 use crate::limits::Until;
@@ -41,6 +42,12 @@ struct Selection {
     ready: Vec<usize>,
 }
 
+impl Finalized for Selection {
+    fn finish(&mut self) {
+        drop(std::mem::take(self));
+    }
+}
+
 /// `select(recvt, sendt [, timeout])`
 pub(super) unsafe extern "C-unwind" fn select(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: `push_c_function` made this closure with a home. What is alive here owns nothing: the
@@ -54,7 +61,7 @@ pub(super) unsafe extern "C-unwind" fn select(state: *mut ffi::lua_State) -> c_i
                 ffi::luaL_checktype(state, list, ffi::LUA_TTABLE);
             }
         }
-        let selection = push_selection(state);
+        let selection = push_finalized(state, Selection::default);
         ffi::luaL_checkstack(state, 10, c"too many values".as_ptr());
         collect(state, home, selection, RECEIVERS, Interest::Receive);
         collect(state, home, selection, SENDERS, Interest::Send);
@@ -84,31 +91,6 @@ fn deadline(seconds: f64) -> Until {
     }
     let length = Duration::try_from_secs_f64(if seconds.is_nan() { 0.0 } else { seconds });
     length.ok().and_then(|length| Instant::now().checked_add(length)).map_or(Until::Forever, Until::At)
-}
-
-/// Pushes an empty selection.
-unsafe fn push_selection(state: *mut ffi::lua_State) -> *mut Selection {
-    // SAFETY: it is initialised before its finalizer is set.
-    unsafe {
-        let selection = ffi::lua_newuserdata(state, size_of::<Selection>()).cast::<Selection>();
-        selection.write(Selection::default());
-        ffi::lua_createtable(state, 0, 1);
-        ffi::lua_pushcfunction(state, drop_selection);
-        ffi::lua_setfield(state, -2, c"__gc".as_ptr());
-        ffi::lua_setmetatable(state, -2);
-        selection
-    }
-}
-
-unsafe extern "C-unwind" fn drop_selection(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: only selections have this finalizer, and no script can reach it; an empty one stays.
-    unsafe {
-        let selection: *mut c_void = ffi::lua_touserdata(state, 1);
-        if !selection.is_null() {
-            drop(std::mem::take(&mut *selection.cast::<Selection>()));
-        }
-    }
-    0
 }
 
 /// Reads one list into the selection: from its first element to the first nil.
