@@ -66,10 +66,9 @@ function world.fill(entry)
   if entry.buffered == 0 then entry.buffered = math.min(buffer_size, #entry.queue) end
 end
 
--- What is sure about `dirty`: true, false, or nil when it depends on how far ahead a library reads.
+-- What is sure about `dirty`: false, or nil when it depends on how much had come when a library last read.
 function world.dirty(entry)
   if #entry.queue == 0 then return false end
-  if entry.buffered > 0 then return true end
 end
 
 -- Sets limits that a call which will succeed never meets.
