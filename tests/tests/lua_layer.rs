@@ -13,13 +13,8 @@ use luasocketd_tests::{Daemon, Interpreter, Job, Running, network, wait_until};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The interpreters for which Debian has LuaSocket.
-const JUDGED: [Interpreter; 5] = [
-    Interpreter::Lua51,
-    Interpreter::Lua52,
-    Interpreter::Lua53,
-    Interpreter::Lua54,
-    Interpreter::LuaJit,
-];
+const JUDGED: [Interpreter; 5] =
+    [Interpreter::Lua51, Interpreter::Lua52, Interpreter::Lua53, Interpreter::Lua54, Interpreter::LuaJit];
 /// What every fetched body repeats.
 const PATTERN: &[u8] = b"0123456789abcdef";
 /// A large body takes some seconds, more on a busy machine.
@@ -395,7 +390,8 @@ fn select_finds_ten_of_10000_sockets() {
     "#;
     let daemon = Daemon::start();
     for interpreter in [Interpreter::Lua51, Interpreter::Lua54, Interpreter::LuaJit] {
-        let mut running = interpreter.inline(script, &daemon).arg(SOCKETS.to_string()).limit(LARGE_LIMIT).start();
+        let mut running =
+            interpreter.inline(script, &daemon).arg(SOCKETS.to_string()).limit(LARGE_LIMIT).start();
         let port: u16 = running.line().parse().expect("it says its port");
         let mut peers: Vec<TcpStream> = (0..SOCKETS).map(|_| network::connect(port)).collect();
         assert_eq!(running.line(), format!("0\t{SOCKETS}"), "on {}", interpreter.name());
