@@ -83,6 +83,18 @@ function show.differs_call(row, label, call, ...)
   return show.call(label, call, ...)
 end
 
+-- A call that may differ from LuaSocket's on LuaJIT only.
+function show.differs_on_jit(row, label, call, ...)
+  if rawget(_G, "jit") then io.write("[", row, "] ") end
+  return show.call(label, call, ...)
+end
+
+-- A call that may differ from LuaSocket's on LuaJIT only.
+function show.differs_on_jit(row, label, call, ...)
+  if rawget(_G, "jit") then io.write("[", row, "] ") end
+  return show.call(label, call, ...)
+end
+
 -- A number without the ".0" that it has in some versions.
 function show.integer(value)
   return type(value) == "number" and ("%d"):format(value) or value

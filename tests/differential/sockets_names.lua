@@ -66,10 +66,7 @@ for _, how in ipairs({"both", "send", "receive"}) do -- covers: 2.4/shutdown
 end
 local x = show.pair()
 for _, wrong in ipairs({"x", "", "Both", "read", 5}) do show.method("shutdown " .. wrong, x, "shutdown", wrong) end
-do
-  local call = jit and function(...) return show.differs_call("luajit-options", ...) end or show.call
-  call("shutdown a table", function() return x:shutdown({}) end)
-end
+show.differs_on_jit("luajit-options", "shutdown a table", function() return x:shutdown({}) end)
 show.method("shutdown nil", x, "shutdown", nil)
 x:close()
 show.method("closed, shutdown x", x, "shutdown", "x")

@@ -87,7 +87,7 @@ end
 function others.listen(w)
   local entry = w:pick("master")
   if not entry then return others.master(w) end
-  local fine, err = entry.object:listen(w.random:of({1, 5, 32}))
+  local fine, err = entry.object:listen(w.random:of({5, 16, 32}))
   w.report(entry.name, "listen", fine, err, entry.object.class)
   if not fine then return end
   local ip, port = entry.object:getsockname()
@@ -127,6 +127,8 @@ function others.ask(w)
   local entry = w:any()
   if not entry then return others.master(w) end
   local object = entry.object
+  -- What a refused socket is besides its class: docs/compatibility.md, connect-again.
+  if entry.kind == "plain" then return w.report(entry.name, "ask", object.class, tostring(object):match("^[^:]+")) end
   w.report(entry.name, "ask", object.class, tostring(object):match("^[^:]+"), object:getfamily(), object:getfd() >= 0)
   if entry.kind == "end" and not entry.lost then
     local received, sent = object:getstats()
@@ -152,6 +154,7 @@ end
 function others.option(w)
   local entry = w:any()
   if not entry then return others.master(w) end
+  if entry.kind == "plain" then return others.misuse(w) end
   local name = w.random:of({"keepalive", "reuseaddr", "tcp-nodelay", "broadcast", "linger", "error", "dontroute", "nonsense"})
   if name == "error" and entry.kind ~= "master" then name = "reuseaddr" end -- told once, and when is not sure
   local value = w.random:of({true, false, 1, "x"})

@@ -34,7 +34,7 @@ pub fn row_of(line: &str) -> Option<&str> {
     line.strip_prefix('[')?.split_once("] ").map(|(row, _)| row)
 }
 
-/// The rows that a script's text marks lines with, by `show.differs` and `show.differs_call`.
+/// The rows that a script's text marks lines with, by `show.differs` and its like.
 pub fn rows_used(script: &str) -> BTreeSet<String> {
     let calls = script.split("show.differs").skip(1);
     calls.filter_map(|call| call.split('"').nth(1)).map(str::to_owned).collect()

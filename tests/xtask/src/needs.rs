@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::process::run;
 
 /// A file that has to be there, and Debian's package of it. A name without a slash is a command.
-const NEEDS: [(&str, &str); 22] = [
+const NEEDS: [(&str, &str); 24] = [
     ("cc", "gcc"),
     ("lua5.1", "lua5.1"),
     ("lua5.2", "lua5.2"),
@@ -17,6 +17,8 @@ const NEEDS: [(&str, &str); 22] = [
     ("/usr/include/lua5.1/lua.h", "liblua5.1-0-dev"),
     ("/usr/include/lua5.4/lua.h", "liblua5.4-dev"),
     ("/usr/include/luajit-2.1/lua.h", "libluajit-5.1-dev"),
+    ("/usr/share/lua/5.1/copas.lua", "lua-copas"),
+    ("/usr/share/lua/5.4/luaevent.lua", "lua-event"),
     ("/usr/sbin/nginx", "nginx-light"),
     ("/usr/bin/python3", "python3"),
     ("setpriv", "util-linux"),
