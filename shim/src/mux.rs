@@ -8,11 +8,11 @@
 mod id_hash;
 mod want;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use luasocketd_protocol::{
     Call, Cancel, ClientNote, Close, Code, DaemonNote, Endpoint, Failure, Frame, FrameError, Overrun,
-    SocketId, Watch, Window, encode_note, encode_request,
+    SocketId, Sync, Watch, Window, encode_note, encode_request,
 };
 use thiserror::Error;
 
@@ -80,6 +80,10 @@ pub(crate) struct Mux {
     streams: HashMap<SocketId, Stream, IdHash>,
     mailboxes: HashMap<SocketId, Mailbox, IdHash>,
     listeners: HashMap<SocketId, Listener, IdHash>,
+    /// Sockets whose descriptor an event loop of others may be waiting on.
+    polled: HashSet<SocketId, IdHash>,
+    /// Whether news of one of them has come since that was last asked.
+    polled_news: bool,
     /// Whether a listening socket was begun to be watched since that was last asked.
     new_watch: bool,
     dead: Option<String>,
@@ -229,6 +233,7 @@ impl Mux {
             }
         }
         self.mailboxes.remove(&socket);
+        self.polled.remove(&socket);
         self.streams.remove(&socket)
     }
 
@@ -279,7 +284,28 @@ impl Mux {
         }
     }
 
+    /// Notes that somebody waits on the descriptor of a socket. What is there already is news, too.
+    pub(crate) fn poll(&mut self, id: SocketId) {
+        self.polled.insert(id);
+        self.polled_news = true;
+        self.watch(id);
+    }
+
+    /// Makes sure that the pipe becomes readable once more if there is news of a socket whose descriptor is
+    /// waited on: it was taken from the pipe, maybe by a call on another socket, and the descriptors of all of
+    /// them show nothing but the pipe.
+    pub(crate) fn wake_polled(&mut self) {
+        if !std::mem::take(&mut self.polled_news) || self.polled.is_empty() {
+            return;
+        }
+        // Whatever the answer is, it is readable.
+        if let Ok(ticket) = self.request(&Call::Sync(Sync {})) {
+            self.abandon(ticket);
+        }
+    }
+
     fn on_note(&mut self, note: DaemonNote<'_>) -> Result<(), Violation> {
+        self.polled_news |= self.polled.contains(&subject(&note));
         match note {
             DaemonNote::Data(data) => {
                 if let Some(stream) = self.streams.get_mut(&data.socket) {
@@ -374,6 +400,19 @@ impl Mux {
             (_, Ok(Reply::Socket(socket))) => self.close(socket),
             _ => {}
         }
+    }
+}
+
+/// The socket that a notification is about.
+fn subject(note: &DaemonNote<'_>) -> SocketId {
+    match note {
+        DaemonNote::Data(data) => data.socket,
+        DaemonNote::Window(window) => window.socket,
+        DaemonNote::Eof(eof) => eof.socket,
+        DaemonNote::Broken(broken) => broken.socket,
+        DaemonNote::Acceptable(acceptable) => acceptable.socket,
+        DaemonNote::Datagram(datagram) => datagram.socket,
+        DaemonNote::Error(error) => error.socket,
     }
 }
 

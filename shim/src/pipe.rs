@@ -254,6 +254,12 @@ impl Pipe {
     }
 
     fn take_frames(&self) {
+        self.read_frames();
+        self.mux().wake_polled();
+        self.flush();
+    }
+
+    fn read_frames(&self) {
         self.looked.set(Instant::now());
         for _ in 0..READS_AT_ONCE {
             let state = &mut *self.state.borrow_mut();

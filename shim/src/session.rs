@@ -318,7 +318,19 @@ impl Session {
         let number = duplicate.as_raw_fd();
         self.by_descriptor.borrow_mut().insert(number, key);
         self.with(key, |socket| socket.duplicate = Some(duplicate));
+        self.show_to_pollers(key);
         number
+    }
+
+    /// Sees to it that whoever waits on an object's descriptor is told of what comes, and of what is there.
+    fn show_to_pollers(&self, key: Key) {
+        let line =
+            self.with(key, |socket| socket.duplicate.as_ref().and_then(|_| socket.state.line())).flatten();
+        if let Some(Line { pipe, id }) = line {
+            pipe.mux().poll(id);
+            pipe.mux().wake_polled();
+            pipe.flush();
+        }
     }
 
     /// The object whose descriptor has this number.

@@ -1,10 +1,10 @@
 //! From `bind` to a bound socket.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
-use luasocketd_protocol::{Bind, Bound, Code, Failure, Family, Kind, SocketId};
+use luasocketd_protocol::{Bind, Bound, Failure, Family, Kind, SocketId};
 
 use super::action::{Action, Reply};
 use super::client::Subject;
@@ -12,7 +12,7 @@ use super::connecting::literal;
 use super::machine::{Core, shutting_down};
 use super::place::{Place, check_path};
 use super::policy::Verb;
-use super::requests::{check_name, eai, errno};
+use super::requests::{check_name, errno};
 use super::slots::ClientId;
 use super::socket::{BindPlan, Plan, State};
 
@@ -35,8 +35,12 @@ impl Core {
         if matches!(kind, Kind::Udp | Kind::UnixDgram) {
             return self.bind_datagrams(client, request, kind, bind, now);
         }
-        let own = bind.socket.map(|socket| self.unbound(client, socket, bind.host)).transpose()?;
-        let family = if kind.is_local() { Family::Unix } else { own.unwrap_or(bind.family) };
+        let own = bind.socket.map(|socket| self.idle_for_bind(client, socket)).transpose()?;
+        let family = if kind.is_local() {
+            Family::Unix
+        } else {
+            own.as_ref().map_or(bind.family, |(family, _)| *family)
+        };
         let plan = BindPlan {
             host: bind.host.to_owned(),
             dual: family == Family::Dual && bind.host == "*",
@@ -116,13 +120,15 @@ impl Core {
         }
     }
 
-    /// The family of a socket that is not bound yet.
-    fn unbound(&mut self, client: ClientId, socket: SocketId, host: &str) -> Result<Family, Failure> {
+    /// What a socket that was made before has to be to be bound. Of one that is bound already the system says so,
+    /// after the resolver's complaints.
+    fn idle_for_bind(
+        &mut self,
+        client: ClientId,
+        socket: SocketId,
+    ) -> Result<(Family, Option<(String, Place)>), Failure> {
         match &self.own(client, socket)?.state {
-            State::Idle { family, bound: None } => Ok(*family),
-            // A path that is taken is the system's first complaint: it is asked.
-            State::Idle { family: Family::Unix, .. } => Ok(Family::Unix),
-            State::Idle { family, .. } if is_of_another_family(host, *family) => Err(another_family()),
+            State::Idle { family, bound } => Ok((*family, bound.clone())),
             _ => Err(Failure::os(errno::EINVAL)),
         }
     }
@@ -181,19 +187,6 @@ impl Core {
             }
         }
     }
-}
-
-/// Whether a host is an address that a socket of this family cannot have: the resolver's complaint, which comes
-/// before the system's.
-pub(crate) fn is_of_another_family(host: &str, family: Family) -> bool {
-    let ip: Option<IpAddr> = host.parse().ok();
-    ip.is_some_and(|ip| Family::of(ip) != family)
-}
-
-/// The resolver's word for an address of another family.
-pub(crate) fn another_family() -> Failure {
-    let message = "the address is of another family than the socket".to_owned();
-    Failure { code: Code::Resolve, detail: eai::ADDRFAMILY, message }
 }
 
 /// The addresses to bind to, when no resolver is needed.

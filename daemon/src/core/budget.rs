@@ -145,6 +145,11 @@ impl Charge {
         Ok(())
     }
 
+    /// The account that it is on.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// The most that the charge could be resized to.
     pub fn room(&self) -> u64 {
         self.budget.free(self.resource) + self.amount

@@ -13,7 +13,7 @@ use luasocketd_protocol::{
 };
 
 use super::action::{Action, Names, Question, Reply};
-use super::binding::{another_family, is_of_another_family, wildcard_host};
+use super::binding::wildcard_host;
 use super::budget::{Charge, Resource};
 use super::calls::{Purpose, cancelled, over_limit};
 use super::client::Subject;
@@ -146,16 +146,6 @@ impl Core {
     ) -> Result<Option<Reply>, Failure> {
         check_window(bind.window)?;
         let family = self.family_for_change(client, bind.socket, kind, bind.family)?;
-        // A path that is taken is the system's first complaint: it is asked.
-        if let Some(socket) = bind.socket
-            && !kind.is_local()
-            && self.datagrams(client, socket)?.bound.is_some()
-        {
-            return Err(match is_of_another_family(bind.host, family) {
-                true => another_family(),
-                false => Failure::os(errno::EINVAL),
-            });
-        }
         let places = self.places_to_bind(client, bind.host, bind.port, family)?;
         let places = places.map(|places| self.allowed_to_bind(client, bind.host, places)).transpose()?;
         let timeout_ms = self.bounded(client, bind.timeout_ms);

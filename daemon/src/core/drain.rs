@@ -118,7 +118,7 @@ impl Core {
             | State::Dialing { request, connect, .. }
             | State::DialingPath { request, connect, .. } => (*request, connect.own.take()),
             State::Resolving { request, plan: Plan::Bind(bind), .. }
-            | State::Binding { request, bind, .. } => (*request, bind.own.map(|family| (family, None))),
+            | State::Binding { request, bind, .. } => (*request, bind.own.take()),
             State::Starting { request, family, bound } => (*request, Some((*family, bound.take()))),
             State::Idle { .. }
             | State::Listening { .. }

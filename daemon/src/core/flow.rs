@@ -19,7 +19,7 @@ const WINDOW_MAX: u32 = 1024 * 1024;
 const FIRST_SHARE: u64 = 2048;
 
 /// A grown window is at most this part of what is left of the budget.
-const GROWN_SHARE: u64 = 256;
+const GROWN_SHARE: u64 = 128;
 
 /// What to do with data that a client has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) struct Flow {
 impl Flow {
     /// A flow with the client's grant and a first one to it, charged to its budget.
     pub(crate) fn new(push: u32, budget: &Budget) -> Result<Self, OverLimit> {
-        let window = cut(budget.free(Resource::Bytes), FIRST_SHARE, WINDOW_FIRST);
+        let window = cut(to_spare(budget.free(Resource::Bytes), budget), FIRST_SHARE, WINDOW_FIRST);
         let charge = budget.charge(Resource::Bytes, window.into())?;
         Ok(Flow {
             push: SendWindow::new(push),
@@ -113,7 +113,8 @@ impl Flow {
             return 0;
         }
         if self.exhausted {
-            self.resize(cut(self.charge.room(), GROWN_SHARE, WINDOW_MAX));
+            let room = to_spare(self.charge.room(), self.charge.budget());
+            self.resize(cut(room, GROWN_SHARE, WINDOW_MAX));
         }
         let due = self.accept.take_grant();
         if due > 0 {
@@ -134,6 +135,12 @@ impl Flow {
     pub(crate) fn discard(&mut self) {
         self.accept.on_consumed(usize::MAX);
     }
+}
+
+/// What is left of so many bytes when a least window is kept for each socket that may still be opened: no number
+/// of sockets meets an end of the bytes before that of the sockets.
+fn to_spare(bytes: u64, budget: &Budget) -> u64 {
+    bytes.saturating_sub(budget.free(Resource::Sockets).saturating_mul(WINDOW_MIN.into()))
 }
 
 /// A window of at most `most` bytes that leaves room for other sockets' windows.
@@ -184,6 +191,18 @@ mod tests {
             assert_eq!(flow.on_written(WINDOW_MIN as usize), WINDOW_MIN);
             assert_eq!(budget.free(Resource::Bytes), 0);
         }
+    }
+
+    #[test]
+    fn every_socket_that_may_be_opened_gets_a_window() {
+        let budget = Budget::new(Limits::default());
+        let open = || {
+            let socket = budget.charge(Resource::Sockets, 1).ok()?;
+            Some((socket, Flow::new(1, &budget).expect("bytes are left while sockets are")))
+        };
+        let flows: Vec<_> = std::iter::from_fn(open).collect();
+        assert_eq!(flows.len() as u64, Limits::default().sockets);
+        assert_eq!(flows[0].1.first_window(), WINDOW_FIRST);
     }
 
     #[test]

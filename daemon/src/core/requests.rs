@@ -39,7 +39,6 @@ pub(crate) mod eai {
     pub(crate) const NONAME: i32 = -2;
     pub(crate) const NODATA: i32 = -5;
     pub(crate) const SERVICE: i32 = -8;
-    pub(crate) const ADDRFAMILY: i32 = -9;
 }
 
 impl Core {

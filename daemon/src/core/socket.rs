@@ -108,8 +108,8 @@ pub(crate) struct BindPlan {
     pub(crate) host: String,
     pub(crate) dual: bool,
     pub(crate) reuse_address: bool,
-    /// The family to go back to when the bind fails; `None` when the socket was made for this bind.
-    pub(crate) own: Option<Family>,
+    /// What the socket goes back to when the bind fails; `None` when it was made for this bind.
+    pub(crate) own: Option<(Family, Option<(String, Place)>)>,
 }
 
 /// A request for a connection on a listening socket.

@@ -70,6 +70,7 @@ impl Worker {
             Action::Dial { socket, attempt, address, own } => self.dial(socket, attempt, address, own),
             Action::DialPath { socket, path, follow } => {
                 let result = self.dial_path(socket, &path, follow).map_err(|error| errno(&error));
+                self.stirred |= result.is_ok();
                 self.feed(Input::Dialed { socket, attempt: 0, result });
             }
             Action::SetPeer { socket, place, follow } => {

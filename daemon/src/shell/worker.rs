@@ -64,7 +64,7 @@ pub struct Worker {
     pub(crate) pool: Pool,
     /// Buffers for sockets, small ones: a socket's client is charged for what it holds.
     pub(crate) socket_pool: Pool,
-    /// Whether a datagram was sent in this turn.
+    /// Whether something was done in this turn that shows on another socket at once.
     pub(crate) stirred: bool,
     /// For one datagram while it is being received.
     pub(crate) datagram: Vec<u8>,
@@ -231,8 +231,8 @@ impl Worker {
             self.accept_clients();
             self.work_once();
             if std::mem::take(&mut self.stirred) {
-                // A datagram to this machine has arrived by the time it is sent; whoever sent it to itself may
-                // look for it as soon as that is answered.
+                // A datagram to this machine has arrived by the time it is sent, as a local connection has; whoever
+                // sent it to itself may look for it as soon as that is answered.
                 self.poll.poll(&mut events, Some(Duration::ZERO)).or_else(ignore_interrupt)?;
                 for signal in self.note_events(&events) {
                     on_signal(self, signal);

@@ -114,9 +114,12 @@ impl Session {
         let Some((line, limits, mut socket)) = listening.flatten() else { return Err(closed().into()) };
         let early = line.pipe.mux().take_accepted(line.id);
         let endpoint = match early {
-            Some(endpoint) => endpoint,
-            None => ask_for_connection(host, &line, limits)?,
+            Some(endpoint) => Ok(endpoint),
+            None => ask_for_connection(host, &line, limits),
         };
+        // The next connection is news again for whoever waits on the descriptor.
+        self.show_to_pollers(key);
+        let endpoint = endpoint?;
         socket.state = State::Connected(Line { pipe: line.pipe, id: endpoint.socket });
         Ok(self.insert(socket))
     }
@@ -285,6 +288,7 @@ impl Session {
             stream.inherit(left.unread());
         }
         self.show_limits_of_new(key);
+        self.show_to_pollers(key);
         Ok(())
     }
 

@@ -125,9 +125,17 @@ pub(super) unsafe fn raise(state: *mut ffi::lua_State, text: &str) -> c_int {
     }
 }
 
+/// The object, the option's name and its value: the one method that raises about a position from the top.
+const ARGUMENTS_OF_SETOPTION: c_int = 3;
+
 unsafe fn raise_argument(state: *mut ffi::lua_State, home: &Home, position: c_int) -> c_int {
     // SAFETY: `luaL_argerror` copies the text before it raises.
     unsafe {
+        if position < 0 {
+            // LuaJIT counts a position from the top, PUC Lua shows it as it is. LuaSocket raises with one value
+            // more than its arguments on the stack, as the text is here.
+            ffi::lua_settop(state, ARGUMENTS_OF_SETOPTION + 1);
+        }
         push::said(state, home);
         let text: *const c_char = ffi::lua_tostring(state, -1);
         ffi::luaL_argerror(state, position, text)
