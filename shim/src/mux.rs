@@ -43,6 +43,11 @@ pub(crate) enum Violation {
     Request,
 }
 
+/// How often one piece of news makes the pipe readable for those who wait on a descriptor. An event loop calls
+/// back everybody who was woken, and each call takes what the pipe holds, so that the one whom it concerns may have
+/// to be woken again; but somebody who does not care for his news must not keep the loop from its sleep.
+const WAKES_MAX: u8 = 255;
+
 /// A request under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket(u32);
@@ -82,8 +87,8 @@ pub(crate) struct Mux {
     listeners: HashMap<SocketId, Listener, IdHash>,
     /// Sockets whose descriptor an event loop of others may be waiting on.
     polled: HashSet<SocketId, IdHash>,
-    /// Whether news of one of them has come since that was last asked.
-    polled_news: bool,
+    /// Those of them of which news has come that no call has looked at, and how often that may still wake.
+    news: HashMap<SocketId, u8, IdHash>,
     /// Whether a listening socket was begun to be watched since that was last asked.
     new_watch: bool,
     dead: Option<String>,
@@ -234,6 +239,7 @@ impl Mux {
         }
         self.mailboxes.remove(&socket);
         self.polled.remove(&socket);
+        self.news.remove(&socket);
         self.streams.remove(&socket)
     }
 
@@ -287,17 +293,26 @@ impl Mux {
     /// Notes that somebody waits on the descriptor of a socket. What is there already is news, too.
     pub(crate) fn poll(&mut self, id: SocketId) {
         self.polled.insert(id);
-        self.polled_news = true;
+        self.news.insert(id, WAKES_MAX);
         self.watch(id);
+    }
+
+    /// A call looks at a socket: what has come of it is no news any more.
+    pub(crate) fn look_at(&mut self, id: SocketId) {
+        self.news.remove(&id);
     }
 
     /// Makes sure that the pipe becomes readable once more if there is news of a socket whose descriptor is
     /// waited on: it was taken from the pipe, maybe by a call on another socket, and the descriptors of all of
     /// them show nothing but the pipe.
     pub(crate) fn wake_polled(&mut self) {
-        if !std::mem::take(&mut self.polled_news) || self.polled.is_empty() {
+        if self.news.is_empty() {
             return;
         }
+        self.news.retain(|_, wakes| {
+            *wakes -= 1;
+            *wakes > 0
+        });
         // Whatever the answer is, it is readable.
         if let Ok(ticket) = self.request(&Call::Sync(Sync {})) {
             self.abandon(ticket);
@@ -305,7 +320,10 @@ impl Mux {
     }
 
     fn on_note(&mut self, note: DaemonNote<'_>) -> Result<(), Violation> {
-        self.polled_news |= self.polled.contains(&subject(&note));
+        let subject = subject(&note);
+        if self.polled.contains(&subject) {
+            self.news.insert(subject, WAKES_MAX);
+        }
         match note {
             DaemonNote::Data(data) => {
                 if let Some(stream) = self.streams.get_mut(&data.socket) {
