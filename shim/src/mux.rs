@@ -292,8 +292,9 @@ impl Mux {
 
     /// Notes that somebody waits on the descriptor of a socket. What is there already is news, too.
     pub(crate) fn poll(&mut self, id: SocketId) {
-        self.polled.insert(id);
-        self.news.insert(id, WAKES_MAX);
+        if self.polled.insert(id) {
+            self.news.insert(id, WAKES_MAX);
+        }
         self.watch(id);
     }
 

@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::Duration;
 
-use luasocketd_tests::pipe::{bind_params, notification};
+use luasocketd_tests::pipe::{bind_params, notification, request};
 use luasocketd_tests::{Daemon, Pipe, Value};
 
 /// Credit enough for a few of the largest datagrams.
@@ -243,5 +243,28 @@ fn what_is_no_datagram_socket_takes_no_datagrams_and_the_reverse() {
     assert_eq!(pipe.refusal("get-option", &[socket.into(), "tcp-nodelay".into()]), "bad-argument");
     for (kind, family) in [("udp", "unspec"), ("udp", "unix"), ("unix-dgram", "inet"), ("tcp", "dual")] {
         assert_eq!(pipe.refusal("open", &[kind.into(), family.into(), 0.into()]), "bad-argument", "{kind}");
+    }
+}
+
+/// Datagrams that wait for a receiver without room are tried again and again: a client with thousands of them must
+/// not keep the loop from answering others.
+#[test]
+fn thousands_of_datagrams_that_wait_hold_up_nobody_else() {
+    const WAITING: usize = 3_000;
+    let daemon = Daemon::start();
+    let (mut hostile, mut polite) = (Pipe::greeted(&daemon), Pipe::greeted(&daemon));
+    let path = daemon.directory().join("full.sock");
+    let _receiver = UnixDatagram::bind(&path).expect("a path can be bound");
+    let to = Some((path.to_str().expect("a plain path"), 0));
+    for id in 0..WAITING as u64 {
+        let socket = opened(&mut hostile, "unix-dgram", "unix", 0);
+        let mut params = send(socket, to, b"x", 0).to_vec();
+        params[3] = Value::Nil;
+        hostile.write(&request(1_000_000 + id, "send-to", &params));
+    }
+    for _ in 0..20 {
+        let asked = std::time::Instant::now();
+        result(&mut polite, "sync", &[]);
+        assert!(asked.elapsed() < Duration::from_secs(2), "another client waited {:?}", asked.elapsed());
     }
 }

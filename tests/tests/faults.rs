@@ -157,7 +157,8 @@ fn a_pending_send_ends_closed_when_the_daemon_dies() {
     dies_mid_call(
         r#"local c = require("luasocketd.v1").connect("127.0.0.1", os.getenv("PORT"))
         c:send("tally 60000\n")
-        return c, function() return (c:send(("x"):rep(100000000))) end"#,
+        local much = ("x"):rep(100000000)
+        return c, function() return (c:send(much)) end"#,
         "closed",
     );
 }

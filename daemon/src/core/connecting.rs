@@ -23,6 +23,10 @@ use super::timers::Timer;
 /// sign when it has room.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
 
+/// How often that pause doubles, up to a third of a second: a listener that never has room must not keep the loop
+/// busy for those who wait for it.
+const BACKLOG_DOUBLINGS: u32 = 5;
+
 impl Core {
     pub(crate) fn on_connect(
         &mut self,
@@ -99,7 +103,7 @@ impl Core {
         let counted = self.count_connect(client, now);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         entry.note_admitted(Verb::Connect, &path, vec![Place::Path(path.clone())]);
-        entry.state = State::DialingPath { request, connect, follow, next_attempt: None };
+        entry.state = State::DialingPath { request, connect, follow, attempts: 0, next_attempt: None };
         match counted {
             Ok(()) => self.act(Action::DialPath { socket, path, follow }),
             Err(refusal) => self.fail_socket_call(socket, refusal),
@@ -109,12 +113,15 @@ impl Core {
     fn on_path_dialed(&mut self, socket: SocketId, result: Result<Names, i32>, now: Instant) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
-        let State::DialingPath { request, connect, next_attempt, .. } = &mut entry.state else { return };
+        let State::DialingPath { request, connect, attempts, next_attempt, .. } = &mut entry.state else {
+            return;
+        };
         let (request, window) = (*request, connect.window);
         match result {
             Ok(names) => self.establish(client, request, socket, window, names),
             Err(errno::EAGAIN) => {
-                let at = now + BACKLOG_PAUSE;
+                let at = now + BACKLOG_PAUSE * (1 << (*attempts).min(BACKLOG_DOUBLINGS));
+                *attempts += 1;
                 *next_attempt = Some(at);
                 self.timers.set(at, Timer::Dial(socket));
             }

@@ -6,7 +6,7 @@ use luasocketd_protocol::{
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
-use socket2::Socket;
+use socket2::{Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -40,7 +40,7 @@ impl Worker {
             Action::Reply { client, request, reply } => self.reply(client, request, reply),
             Action::Fail { client, request, failure } => self.fail(client, request, &failure),
             Action::Notify { client, note } => self.tell(client, |out| encode_note(out, &note)),
-            Action::Sync { client, request } => self.syncs.push(Sync { client, request, looked: false }),
+            Action::Sync { client, request } => self.syncs.push(Sync { client, request, looks: 0 }),
             Action::Ask { client, request, socket, ask } => self.answer(client, request, socket, ask),
             Action::Judged { client, judgement } => self.record(client, &judgement),
             Action::Disconnect { client, reason } => self.disconnect(client, &reason),
@@ -212,7 +212,12 @@ impl Worker {
 
     /// Watches a system's socket and makes it the one of `id`.
     pub(crate) fn adopt(&mut self, id: SocketId, io: Socket) -> io::Result<()> {
-        watch(self.poll.registry(), &io, Source::socket(id))?;
+        // Room to send a datagram is asked for by trying: an event for each would come with every one that is sent.
+        let events = match io.r#type()? {
+            Type::DGRAM => EVENTS.remove(Interest::WRITABLE).unwrap_or(EVENTS),
+            _ => EVENTS,
+        };
+        watch(self.poll.registry(), &io, Source::socket(id), events)?;
         match self.sockets.get_mut(id) {
             Some(socket) => socket.io = Some(io),
             None => self.sockets.insert(id, SystemSocket::new(id, Some(io))),
@@ -285,7 +290,7 @@ impl Worker {
         let io = system::open(Kind::Tcp, Family::of(address.ip()))?;
         let connected = system::connect(&io, address)?;
         let number = attempt as u32;
-        watch(self.poll.registry(), &io, Source::Attempt(id.slot(), number))?;
+        watch(self.poll.registry(), &io, Source::Attempt(id.slot(), number), EVENTS)?;
         if self.sockets.get(id).is_none() {
             self.sockets.insert(id, SystemSocket::new(id, None));
         }
@@ -385,6 +390,6 @@ impl Worker {
     }
 }
 
-fn watch(registry: &Registry, io: &Socket, source: Source) -> io::Result<()> {
-    registry.register(&mut SourceFd(&io.as_raw_fd()), source.token(), EVENTS)
+fn watch(registry: &Registry, io: &Socket, source: Source, events: Interest) -> io::Result<()> {
+    registry.register(&mut SourceFd(&io.as_raw_fd()), source.token(), events)
 }

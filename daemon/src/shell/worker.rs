@@ -28,6 +28,10 @@ use crate::core::{ClientId, Config, Core, Credentials, Identity, Input};
 /// The most events that one look at the system brings; more come with the next look.
 const EVENTS_MAX: usize = 1024;
 
+/// Looks at the system after which everything has been told that had come before the first of them, even if each
+/// brings as many events as it can: together they bring more than there are sockets of one client.
+const LOOKS_MAX: u32 = 32;
+
 /// New clients taken in one turn, so that a flood of them does not starve those that are served.
 const ACCEPTS_PER_TURN: usize = 64;
 
@@ -97,8 +101,8 @@ struct Listening {
 pub(crate) struct Sync {
     pub(crate) client: ClientId,
     pub(crate) request: u32,
-    /// Whether the system was looked at since.
-    pub(crate) looked: bool,
+    /// How often the system was looked at since; [`LOOKS_MAX`] when it has told all that there was.
+    pub(crate) looks: u32,
 }
 
 /// Something with work left.
@@ -221,7 +225,7 @@ impl Worker {
     pub fn run(&mut self, mut on_signal: impl FnMut(&mut Worker, Caught)) -> io::Result<Ending> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
-            let hasty = self.syncs.iter().any(|sync| !sync.looked);
+            let hasty = self.syncs.iter().any(|sync| sync.looks < LOOKS_MAX);
             let syncs = self.syncs.len();
             self.wait(&mut events, hasty)?;
             for signal in self.note_events(&events) {
@@ -239,8 +243,7 @@ impl Worker {
                 }
                 self.work_once();
             }
-            // The system may have more to tell than one look brings.
-            self.end_syncs(if events.iter().count() < EVENTS_MAX { syncs } else { 0 });
+            self.end_syncs(syncs, events.iter().count());
             self.flush_pipes();
             if self.core.is_drained(Instant::now()) {
                 self.ending.get_or_insert(Ending::Drained);
@@ -251,14 +254,16 @@ impl Worker {
         }
     }
 
-    /// Ends those syncs whose clients have got everything. The first `looked` of them came before the last
-    /// look at the system.
-    fn end_syncs(&mut self, looked: usize) {
-        for sync in self.syncs.iter_mut().take(looked) {
-            sync.looked = true;
+    /// Ends those syncs whose clients have got everything. The first `before` of them came before the last
+    /// look at the system, which has brought so many events.
+    fn end_syncs(&mut self, before: usize, events: usize) {
+        for sync in self.syncs.iter_mut().take(before) {
+            // It may have more to tell than one look brings.
+            sync.looks = if events < EVENTS_MAX { LOOKS_MAX } else { sync.looks + 1 };
         }
         let pipes = &self.pipes;
-        let is_over = |sync: &mut Sync| sync.looked && pipes.get(sync.client).is_none_or(Pipe::is_level);
+        let is_over =
+            |sync: &mut Sync| sync.looks >= LOOKS_MAX && pipes.get(sync.client).is_none_or(Pipe::is_level);
         let over: Vec<Sync> = self.syncs.extract_if(.., is_over).collect();
         for Sync { client, request, .. } in over {
             self.handle(Input::Synced { client, request });

@@ -376,3 +376,37 @@ fn whatever_a_daemon_sends_costs_no_more_than_was_granted() {
         assert!(sockets <= 300 && mux.requests.len() <= 300, "seed {seed}");
     }
 }
+
+/// How often the pipe is made readable once more until nobody is to be woken any more.
+fn wakes(mux: &mut Mux) -> usize {
+    let mut wakes = 0;
+    loop {
+        let before = mux.unwritten().len();
+        mux.wake_polled();
+        if mux.unwritten().len() == before {
+            return wakes;
+        }
+        wakes += 1;
+    }
+}
+
+#[test]
+fn news_of_a_socket_wakes_who_waits_on_its_descriptor_until_it_is_looked_at() {
+    let mut mux = Mux::default();
+    let ticket = mux.request(&connect()).unwrap();
+    answer(&mut mux, ticket, Ok(endpoint(10))).unwrap();
+    data(&mut mux, b"nobody waits").unwrap();
+    assert_eq!(wakes(&mut mux), 0);
+    mux.poll(STREAM);
+    mux.look_at(STREAM);
+    assert_eq!(wakes(&mut mux), 0);
+    data(&mut mux, b"news").unwrap();
+    assert_eq!(wakes(&mut mux), usize::from(WAKES_MAX), "who does not care is not woken for ever");
+    data(&mut mux, b"more").unwrap();
+    mux.wake_polled();
+    mux.look_at(STREAM);
+    assert_eq!(wakes(&mut mux), 0);
+    data(&mut mux, b"again").unwrap();
+    mux.close(STREAM);
+    assert_eq!(wakes(&mut mux), 0);
+}

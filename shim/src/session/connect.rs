@@ -47,9 +47,13 @@ impl Session {
         let limits = self.limits(key).unwrap_or(Limits::none(Style::PerCall));
         let now = Instant::now();
         let until = limits.until(now, now);
-        let (pipe, own) = self.socket_or_pipe(host, key, until)?;
         let Place { host: name, port, family, reuse_address } = place;
         let kind = self.kind(key);
+        let left = self.left_socket(key);
+        let (pipe, own) = match &left {
+            Some(_) => (self.pipe(host, until)?, None),
+            None => self.socket_or_pipe(host, key, until)?,
+        };
         // A numeric address needs no lookup, so an instant limit must not fail it.
         let timeout_ms = if limits.is_instant() { None } else { until.remaining_ms(now) };
         let call = Call::Bind(Bind {
@@ -64,6 +68,14 @@ impl Session {
         });
         let patience = if limits.is_instant() { control() } else { until.later(GRACE) };
         let answer = pipe.call(host, &call, patience)?;
+        // LuaSocket's resolver complains before the socket of an earlier bind is thrown away.
+        if let Some(Line { pipe, id }) = left
+            && !matches!(&answer, Err(failure) if failure.code == Code::Resolve)
+        {
+            self.with(key, |socket| socket.state = State::Closed);
+            pipe.mux().close(id);
+            pipe.flush();
+        }
         if let Err(failure) = &answer
             && failure.code == Code::Os
             && own.is_none()
@@ -75,6 +87,11 @@ impl Session {
         self.with(key, |object| object.family = local.family);
         self.become_state(key, State::Idle(Line { pipe, id: socket }));
         Ok(local)
+    }
+
+    /// The socket that an earlier bind has left with an object which it could not bind.
+    fn left_socket(&self, key: Key) -> Option<Line> {
+        if self.family(key) == Family::Unspec { self.idle(key) } else { None }
     }
 
     /// LuaSocket leaves a socket of the address' family with an object that could not be bound, and forgets
@@ -112,6 +129,7 @@ impl Session {
             _ => None,
         });
         let Some((line, limits, mut socket)) = listening.flatten() else { return Err(closed().into()) };
+        line.pipe.mux().look_at(line.id);
         let early = line.pipe.mux().take_accepted(line.id);
         let endpoint = match early {
             Some(endpoint) => Ok(endpoint),

@@ -51,6 +51,7 @@ impl Session {
         let mut clock = Clock::default();
         let mut patience = self.patience(key, &mut clock);
         let Some(Line { pipe, id }) = self.idle(key) else { return Ok(Err(Stopped::Eof)) };
+        pipe.mux().look_at(id);
         // An error that has come goes before the datagrams that came before it.
         pipe.look_sometimes();
         loop {

@@ -55,6 +55,7 @@ impl Session {
                 return Ok(self.receive_left(key, pattern, stopped));
             }
         };
+        line.pipe.mux().look_at(line.id);
         let mut scan = Scan::new(pattern);
         let mut come = 0;
         loop {
