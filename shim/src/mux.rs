@@ -46,7 +46,7 @@ pub(crate) enum Violation {
 /// How often one piece of news makes the pipe readable for those who wait on a descriptor. An event loop calls
 /// back everybody who was woken, and each call takes what the pipe holds, so that the one whom it concerns may have
 /// to be woken again; but somebody who does not care for his news must not keep the loop from its sleep.
-const WAKES_MAX: u8 = 255;
+const WAKES_MAX: u16 = 10_000;
 
 /// A request under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +88,9 @@ pub(crate) struct Mux {
     /// Sockets whose descriptor an event loop of others may be waiting on.
     polled: HashSet<SocketId, IdHash>,
     /// Those of them of which news has come that no call has looked at, and how often that may still wake.
-    news: HashMap<SocketId, u8, IdHash>,
+    news: HashMap<SocketId, u16, IdHash>,
+    /// The request whose answer will make the pipe readable for them.
+    wake: Option<Ticket>,
     /// Whether a listening socket was begun to be watched since that was last asked.
     new_watch: bool,
     dead: Option<String>,
@@ -307,7 +309,7 @@ impl Mux {
     /// waited on: it was taken from the pipe, maybe by a call on another socket, and the descriptors of all of
     /// them show nothing but the pipe.
     pub(crate) fn wake_polled(&mut self) {
-        if self.news.is_empty() {
+        if self.news.is_empty() || self.wake.is_some_and(|wake| self.requests.contains_key(&wake.0)) {
             return;
         }
         self.news.retain(|_, wakes| {
@@ -315,8 +317,9 @@ impl Mux {
             *wakes > 0
         });
         // Whatever the answer is, it is readable.
-        if let Ok(ticket) = self.request(&Call::Sync(Sync {})) {
-            self.abandon(ticket);
+        self.wake = self.request(&Call::Sync(Sync {})).ok();
+        if let Some(wake) = self.wake {
+            self.abandon(wake);
         }
     }
 
