@@ -12,7 +12,7 @@ use super::connecting::literal;
 use super::machine::{Core, shutting_down};
 use super::place::{Place, check_path};
 use super::policy::Verb;
-use super::requests::{check_name, errno};
+use super::requests::{bad_argument, check_name, errno};
 use super::slots::ClientId;
 use super::socket::{BindPlan, Plan, State};
 
@@ -34,6 +34,9 @@ impl Core {
         };
         if matches!(kind, Kind::Udp | Kind::UnixDgram) {
             return self.bind_datagrams(client, request, kind, bind, now);
+        }
+        if bind.socket.is_none() && (bind.family == Family::Unix) != kind.is_local() {
+            return Err(bad_argument("a local socket has the family unix, and no other one has"));
         }
         let own = bind.socket.map(|socket| self.idle_for_bind(client, socket)).transpose()?;
         let family = if kind.is_local() {
@@ -101,11 +104,20 @@ impl Core {
         &mut self,
         client: ClientId,
         host: &str,
+        takes_ipv4: bool,
         places: VecDeque<Place>,
     ) -> Result<VecDeque<Place>, Failure> {
         let (mut allowed, mut refusal) = (VecDeque::new(), None);
         for place in places {
-            match self.judge_place(client, Verb::Listen, host, &place) {
+            let judged = self.judge_place(client, Verb::Listen, host, &place).and_then(|()| match &place {
+                // Who takes IPv4 on every address of IPv6 listens on every address of IPv4, too.
+                Place::Net(SocketAddr::V6(v6)) if takes_ipv4 && v6.ip().is_unspecified() => {
+                    let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), v6.port());
+                    self.judge_address(client, Verb::Listen, host, v4)
+                }
+                _ => Ok(()),
+            });
+            match judged {
                 Ok(()) => allowed.push_back(place),
                 Err(failure) => {
                     refusal.get_or_insert(failure);
@@ -118,6 +130,11 @@ impl Core {
             None if allowed.is_empty() => Err(Failure::os(errno::EINVAL)),
             _ => Ok(allowed),
         }
+    }
+
+    /// Whether a socket was told to take IPv4 on an IPv6 address.
+    pub(crate) fn takes_ipv4(&self, socket: SocketId) -> bool {
+        self.sockets.get(socket).is_some_and(|socket| socket.takes_ipv4)
     }
 
     /// What a socket that was made before has to be to be bound. Of one that is bound already the system says so,
@@ -138,12 +155,17 @@ impl Core {
         &mut self,
         socket: SocketId,
         request: u32,
-        bind: BindPlan,
+        mut bind: BindPlan,
         places: VecDeque<Place>,
     ) {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
-        let (places, refusal) = match self.allowed_to_bind(client, &bind.host, places) {
-            Ok(places) => (places, None),
+        let takes_ipv4 = self.takes_ipv4(socket);
+        let (places, refusal) = match self.allowed_to_bind(client, &bind.host, takes_ipv4, places) {
+            Ok(places) => {
+                // One socket for both families only where both are allowed.
+                bind.dual &= places.iter().any(|place| place.family() == Family::Inet);
+                (places, None)
+            }
             Err(refusal) => (VecDeque::new(), Some(refusal)),
         };
         let Some(entry) = self.sockets.get_mut(socket) else { return };

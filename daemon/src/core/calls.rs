@@ -126,6 +126,7 @@ impl Core {
                     self.fail(client, request, failure);
                 }
                 Some(State::Datagrams(_)) => self.abandon_datagram_call(socket, request, failure, now),
+                None => self.fail(client, request, failure),
                 _ => self.fail_socket_call(socket, failure),
             },
         }

@@ -32,6 +32,10 @@ use super::timers::Timer;
 /// receiver, of which the system tells the sender nothing.
 const RESEND_PAUSE: Duration = Duration::from_millis(5);
 
+/// How often that pause doubles, up to a sixth of a second: a receiver that never has room must not keep the loop busy
+/// for those who wait for it.
+const RESEND_DOUBLINGS: u32 = 5;
+
 /// What a datagram socket is doing.
 #[derive(Debug)]
 pub(crate) struct Datagrams {
@@ -41,6 +45,10 @@ pub(crate) struct Datagrams {
     /// Where the policy lets it take datagrams from anybody.
     bound: Option<Place>,
     peer: Option<Place>,
+    /// A new policy, or a limit that is used up, has closed it to everybody.
+    isolated: bool,
+    /// How often the first datagram was tried in vain.
+    attempts: u32,
     /// Where the last datagram was let go.
     last: Option<Place>,
     /// Credit for pushing datagrams to the client.
@@ -86,6 +94,8 @@ struct Sending {
     bytes: Vec<u8>,
     /// Whether it fails at once when there is no room.
     at_once: bool,
+    /// Whether it has waited, so that the policy may be another one now.
+    waited: bool,
     _charge: Charge,
 }
 
@@ -96,6 +106,8 @@ impl Datagrams {
             family,
             bound: None,
             peer: None,
+            isolated: false,
+            attempts: 0,
             last: None,
             push: SendWindow::new(window),
             change: None,
@@ -147,7 +159,9 @@ impl Core {
         check_window(bind.window)?;
         let family = self.family_for_change(client, bind.socket, kind, bind.family)?;
         let places = self.places_to_bind(client, bind.host, bind.port, family)?;
-        let places = places.map(|places| self.allowed_to_bind(client, bind.host, places)).transpose()?;
+        let takes_ipv4 = bind.socket.is_some_and(|socket| self.takes_ipv4(socket));
+        let places =
+            places.map(|places| self.allowed_to_bind(client, bind.host, takes_ipv4, places)).transpose()?;
         let timeout_ms = self.bounded(client, bind.timeout_ms);
         let (socket, fresh) =
             self.begin_change(client, request, bind.socket, kind, family, bind.window, timeout_ms, now)?;
@@ -265,7 +279,8 @@ impl Core {
         // A call that waits for nothing needs no timer: the system answers it now.
         let timeout_ms = send.timeout_ms.filter(|_| !at_once);
         self.begin_call(client, request, Subject::Socket(send.socket), timeout_ms, now)?;
-        let sending = Sending { request, to, bytes: send.bytes.to_vec(), at_once, _charge: charge };
+        let sending =
+            Sending { request, to, bytes: send.bytes.to_vec(), at_once, waited: false, _charge: charge };
         match send.host {
             // Spelt in a way that only the resolver knows, or not an address at all.
             Some(host) if sending.to.is_none() => {
@@ -289,7 +304,16 @@ impl Core {
     pub fn admit_datagram(&self, socket: SocketId, from: &Place) -> bool {
         let Some(entry) = self.sockets.get(socket) else { return false };
         let State::Datagrams(datagrams) = &entry.state else { return false };
-        if datagrams.bound.is_some() || datagrams.peer.is_some() {
+        if datagrams.isolated {
+            return false;
+        }
+        if datagrams.bound.is_some() {
+            return true;
+        }
+        // What strangers had sent before it got its peer is still in the system's queue.
+        if let Some(peer) = &datagrams.peer
+            && peer == from
+        {
             return true;
         }
         match from {
@@ -320,7 +344,7 @@ impl Core {
         };
         let next = match result {
             Ok(addresses) if addresses.is_empty() => Err(no_address()),
-            Ok(addresses) => self.follow_plan(client, plan, &addresses),
+            Ok(addresses) => self.follow_plan(client, socket, plan, &addresses),
             Err(failure) => Err(failure),
         };
         match next {
@@ -337,13 +361,14 @@ impl Core {
     fn follow_plan(
         &mut self,
         client: ClientId,
+        socket: SocketId,
         plan: Plan,
         addresses: &[SocketAddr],
     ) -> Result<Next, Failure> {
         match plan {
             Plan::Bind { host, reuse_address } => {
                 let places = addresses.iter().copied().map(Place::Net).collect();
-                let places = self.allowed_to_bind(client, &host, places)?;
+                let places = self.allowed_to_bind(client, &host, self.takes_ipv4(socket), places)?;
                 Ok(Next::Step(Step::Binding { host, reuse_address, places }))
             }
             Plan::Peer { host } => {
@@ -427,11 +452,13 @@ impl Core {
             return;
         };
         if result == Err(errno::EAGAIN) && !first.at_once {
-            first.bytes = bytes;
-            let at = now + RESEND_PAUSE;
+            (first.bytes, first.waited) = (bytes, true);
+            let at = now + RESEND_PAUSE * (1 << datagrams.attempts.min(RESEND_DOUBLINGS));
+            datagrams.attempts += 1;
             datagrams.resend = Some(at);
             return self.timers.set(at, Timer::Resend(socket));
         }
+        datagrams.attempts = 0;
         datagrams.sends.pop_front();
         match result {
             Ok(sent) => {
@@ -458,10 +485,19 @@ impl Core {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
         entry.admitted.clear();
-        if let State::Datagrams(datagrams) = &mut entry.state {
-            (datagrams.bound, datagrams.peer, datagrams.last) = (None, None, None);
-            self.notify(client, DaemonNote::Error(SocketError { socket, failure }));
+        let State::Datagrams(datagrams) = &mut entry.state else { return };
+        if std::mem::replace(&mut datagrams.isolated, true) {
+            return;
         }
+        (datagrams.bound, datagrams.peer, datagrams.last) = (None, None, None);
+        let waiting: Vec<u32> = datagrams.sends.drain(..).map(|sending| sending.request).collect();
+        self.cancel_resend(socket);
+        for request in waiting {
+            self.fail(client, request, failure.clone());
+        }
+        self.notify(client, DaemonNote::Error(SocketError { socket, failure }));
+        // With it go its name, its peer and its groups.
+        self.act(Action::Close { socket });
     }
 
     pub(crate) fn on_socket_error(&mut self, socket: SocketId, errno: i32) {
@@ -517,6 +553,13 @@ impl Core {
     /// A datagram socket of this client.
     fn datagrams(&mut self, client: ClientId, socket: SocketId) -> Result<&mut Datagrams, Failure> {
         match &mut self.own(client, socket)?.state {
+            State::Datagrams(datagrams) if datagrams.isolated => {
+                Err(Failure::new(Code::Denied, "the socket was closed to everybody; make another one"))
+            }
+            // Its client does not know it yet, and can only have guessed its number.
+            State::Datagrams(datagrams) if datagrams.change.as_ref().is_some_and(|change| change.fresh) => {
+                Err(Failure::new(Code::UnknownSocket, format!("no socket {socket} of this client")))
+            }
             State::Datagrams(datagrams) => Ok(datagrams),
             _ => Err(bad_argument("a datagram socket is wanted")),
         }
@@ -531,7 +574,10 @@ impl Core {
         asked: Family,
     ) -> Result<Family, Failure> {
         let Some(socket) = socket else {
-            return Ok(if kind.is_local() { Family::Unix } else { asked });
+            if (asked == Family::Unix) != kind.is_local() {
+                return Err(bad_argument("a local socket has the family unix, and no other one has"));
+            }
+            return Ok(asked);
         };
         let datagrams = self.datagrams(client, socket)?;
         match datagrams.change {
@@ -680,7 +726,7 @@ impl Core {
             return self.fail(client, sending.request, no_room());
         }
         datagrams.last = sending.to.clone().or(datagrams.last.take());
-        datagrams.sends.push_back(sending);
+        datagrams.sends.push_back(Sending { waited: !is_first, ..sending });
         if is_first {
             self.send_next(socket, now);
         }
@@ -688,31 +734,50 @@ impl Core {
 
     /// Has the system send the first datagram that waits, if its client has not gone too fast.
     fn send_next(&mut self, socket: SocketId, now: Instant) {
-        let Some(entry) = self.sockets.get(socket) else { return };
-        let (client, follow) = (entry.client, self.follows_links(entry.client));
-        let allowance = entry.meter.borrow().allowance(Way::ToNetwork, now);
-        let Some(State::Datagrams(datagrams)) = self.sockets.get_mut(socket).map(|socket| &mut socket.state)
-        else {
-            return;
+        // Each round takes one of those that wait.
+        loop {
+            let Some(entry) = self.sockets.get(socket) else { return };
+            let (client, follow) = (entry.client, self.follows_links(entry.client));
+            let allowance = entry.meter.borrow().allowance(Way::ToNetwork, now);
+            let forbidden = self.is_forbidden_now(socket);
+            let Some(State::Datagrams(datagrams)) =
+                self.sockets.get_mut(socket).map(|socket| &mut socket.state)
+            else {
+                return;
+            };
+            let Some(first) = datagrams.sends.front_mut() else { return };
+            let request = first.request;
+            let refusal = match allowance {
+                _ if forbidden => Failure::new(Code::Denied, "the policy forbids it by now"),
+                Allowance::Bytes(_) => {
+                    let (to, bytes) = (first.to.clone(), std::mem::take(&mut first.bytes));
+                    return self.act(Action::Send { socket, request, to, follow, bytes });
+                }
+                Allowance::Later(at) if !first.at_once => {
+                    first.waited = true;
+                    datagrams.resend = Some(at);
+                    return self.timers.set(at, Timer::Resend(socket));
+                }
+                Allowance::Later(_) => no_room(),
+                Allowance::Spent(all) => Failure::new(Code::Limit, spent_text(all)),
+            };
+            datagrams.sends.pop_front();
+            self.fail(client, request, refusal);
+        }
+    }
+
+    /// Whether the first datagram that waits may not be sent any more: it was judged when it came.
+    fn is_forbidden_now(&self, socket: SocketId) -> bool {
+        let Some(entry) = self.sockets.get(socket) else { return false };
+        let State::Datagrams(datagrams) = &entry.state else { return false };
+        let Some(Sending { to: Some(place), waited: true, .. }) = datagrams.sends.front() else {
+            return false;
         };
-        let Some(first) = datagrams.sends.front_mut() else { return };
-        let request = first.request;
-        let refusal = match allowance {
-            Allowance::Bytes(_) => {
-                let (to, bytes) = (first.to.clone(), std::mem::take(&mut first.bytes));
-                return self.act(Action::Send { socket, request, to, follow, bytes });
-            }
-            Allowance::Later(at) if !first.at_once => {
-                datagrams.resend = Some(at);
-                return self.timers.set(at, Timer::Resend(socket));
-            }
-            Allowance::Later(_) => no_room(),
-            Allowance::Spent(all) => Failure::new(Code::Limit, spent_text(all)),
+        let host = match place {
+            Place::Net(address) => address.ip().to_string(),
+            Place::Path(path) => path.clone(),
         };
-        datagrams.sends.pop_front();
-        self.fail(client, request, refusal);
-        // Each call here takes one of those that wait.
-        self.send_next(socket, now);
+        !self.verdict(entry.client, Verb::Datagram, &host, place).lets_through()
     }
 
     fn cancel_resend(&mut self, socket: SocketId) {

@@ -52,6 +52,11 @@ impl Core {
             detail: HOST_NOT_FOUND,
             ..failure
         })?;
+        // inet_aton(3) reads an address up to a space, and would look up another one than is judged.
+        if entry.host.contains(|c: char| c.is_whitespace()) {
+            let message = "no host has a space in its name".to_owned();
+            return Err(Failure { code: Code::Host, detail: HOST_NOT_FOUND, message });
+        }
         self.judge_any_lookup(client, entry.host)?;
         self.begin_answer(client, request, Question::Host(entry.host.to_owned()), entry.timeout_ms, now)
     }

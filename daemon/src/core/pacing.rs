@@ -79,6 +79,7 @@ impl Core {
                 self.act(Action::Close { socket: id });
             }
             State::Closing { .. } => self.forget_socket(id),
+            State::Datagrams(_) => self.isolate_datagrams(id, failure),
             _ => {}
         }
     }

@@ -265,6 +265,10 @@ impl Core {
             (SocketOption::Ipv6AddMembership, OptionValue::Group6(group, _)) => group.parse().ok(),
             _ => None,
         };
+        if let (SocketOption::Ipv6V6Only, OptionValue::Flag(only)) = (set.option, &set.value) {
+            // On a bound socket the system refuses it.
+            entry.takes_ipv4 |= !only;
+        }
         if let Some(group) = joined {
             self.judge_address(client, Verb::Listen, &group.to_string(), SocketAddr::new(group, port))?;
         }
@@ -341,6 +345,7 @@ impl Core {
             state,
             meter,
             resumes: None,
+            takes_ipv4: false,
             admitted: Vec::new(),
             timeout: None,
             _charge: charge,

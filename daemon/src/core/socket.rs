@@ -27,6 +27,8 @@ pub(crate) struct Socket {
     pub(crate) meter: Rc<RefCell<Meter>>,
     /// When it may go on, if it is held up for its client's speed.
     pub(crate) resumes: Option<Instant>,
+    /// Whether it takes IPv4 on an IPv6 address.
+    pub(crate) takes_ipv4: bool,
     /// What the policy has allowed that brought it about, once for each verb.
     pub(crate) admitted: Vec<Admitted>,
     /// The time limits that the script has set, for the operator to see.

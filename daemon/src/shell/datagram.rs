@@ -48,6 +48,12 @@ impl Worker {
         let Some(pipe) = self.pipes.get_mut(client) else { return Received::Nothing };
         // The core wakes the socket when credit comes.
         if !socket.readable || self.core.push_credit(id, Instant::now()) == 0 {
+            // Who waits for credit goes before nobody any more.
+            if let Some(socket) =
+                self.sockets.get_mut(id).filter(|socket| matches!(socket.stall, Stall::Called(_)))
+            {
+                socket.stall = Stall::No;
+            }
             return Received::Nothing;
         }
         let others_wait = !pipe.stalled.is_empty() && !matches!(socket.stall, Stall::Called(_));
