@@ -268,3 +268,93 @@ fn thousands_of_datagrams_that_wait_hold_up_nobody_else() {
         assert!(asked.elapsed() < Duration::from_secs(2), "another client waited {:?}", asked.elapsed());
     }
 }
+
+#[test]
+fn what_strangers_sent_before_there_was_a_peer_stays_out() {
+    let (friend, friends_port) = udp_peer();
+    let (stranger, _) = udp_peer();
+    let rule = format!("datagram:127.0.0.1:{friends_port}");
+    let daemon = Daemon::with_args(&["--allow", &rule]);
+    let mut pipe = Pipe::greeted(&daemon);
+    // Without credit everything waits in the system's queue.
+    let socket = opened(&mut pipe, "udp", "inet", 0);
+    result(&mut pipe, "send-to", &send(socket, Some(("127.0.0.1", friends_port)), b"hello", 1000));
+    let (_, ours) = friend.recv_from(&mut [0; 100]).expect("the datagram arrives");
+    stranger.send_to(b"let me in", ours).expect("a datagram can be sent");
+    let port = friends_port.to_string();
+    let set: [Value; 6] =
+        [socket.into(), "127.0.0.1".into(), port.as_str().into(), "unspec".into(), Value::Nil, 0.into()];
+    result(&mut pipe, "set-peer", &set);
+    pipe.write(&notification("window", &[socket.into(), WINDOW.into()]));
+    friend.send_to(b"welcome", ours).expect("a datagram can be sent");
+    assert_eq!(datagram(&mut pipe, socket).1, b"welcome");
+}
+
+#[test]
+fn ipv4_behind_ipv6_needs_a_rule_of_its_own() {
+    let daemon = Daemon::with_args(&["--allow", "listen:[::]:*"]);
+    let mut pipe = Pipe::greeted(&daemon);
+    let mut both = bind_params("tcp", "*", 0);
+    both[4] = "dual".into();
+    let bound = result(&mut pipe, "bind", &both);
+    let (socket, port) = (bound.list()[0].number(), bound.list()[1].list()[2].number() as u16);
+    result(&mut pipe, "listen", &[socket.into(), 5.into()]);
+    std::net::TcpStream::connect(("::1", port)).expect("IPv6 is allowed");
+    std::net::TcpStream::connect(("127.0.0.1", port)).expect_err("IPv4 is not");
+    for kind in ["tcp", "udp"] {
+        let socket = opened(&mut pipe, kind, "inet6", if kind == "udp" { WINDOW } else { 0 });
+        result(&mut pipe, "set-option", &[socket.into(), "ipv6-v6only".into(), false.into()]);
+        let mut bind = bind_params(kind, "::", 0);
+        bind[0] = socket.into();
+        assert_eq!(pipe.refusal("bind", &bind), "denied", "{kind}");
+    }
+}
+
+#[test]
+fn an_address_with_something_behind_it_is_no_host() {
+    let daemon = Daemon::start();
+    let mut pipe = Pipe::greeted(&daemon);
+    assert_eq!(pipe.refusal("host-entry", &["127.0.0.1 x".into(), Value::Nil]), "host");
+}
+
+#[test]
+fn a_new_policy_silences_a_socket_and_what_waits_on_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    let (file, path) = (directory.path().join("policy.toml"), directory.path().join("full.sock"));
+    let own = directory.path().join("own.sock");
+    let policy =
+        |rules: &str| format!("enforce_now = true\n[[profile]]\nname = \"any\"\nallow = [{rules}]\n");
+    std::fs::write(&file, policy("\"*\"")).expect("a file can be written");
+    let daemon = Daemon::with_args(&["--config", file.to_str().expect("a plain path")]);
+    let mut pipe = Pipe::greeted(&daemon);
+    let receiver = UnixDatagram::bind(&path).expect("a path can be bound");
+    let bound = result(&mut pipe, "bind", &bind_params("unix-dgram", own.to_str().expect("a plain path"), 0));
+    let socket = bound.list()[0].number();
+    let to = Some((path.to_str().expect("a plain path"), 0));
+    let mut sent = 0;
+    while pipe.call("send-to", &send(socket, to, b"before", 0)).0 == Value::Nil {
+        sent += 1;
+    }
+    // One waits for room.
+    pipe.write(&request(7_000, "send-to", &send(socket, to, b"after", 30_000)));
+    result(&mut pipe, "sync", &[]);
+    std::fs::write(&file, policy("\"127.0.0.1\"")).expect("a file can be written");
+    daemon.signal(rustix::process::Signal::HUP);
+    let answer = loop {
+        let message = pipe.message().expect("the daemon keeps the pipe open");
+        if message.list()[..2] == [1.into(), 7_000.into()] {
+            break message;
+        }
+    };
+    assert_eq!(answer.list()[2].list()[0], "denied".into(), "{answer:?}");
+    receiver.set_read_timeout(Some(Duration::from_millis(300))).expect("a limit above zero");
+    let mut buffer = [0; 16];
+    for _ in 0..sent {
+        let length = receiver.recv(&mut buffer).expect("what was sent before is there");
+        assert_eq!(&buffer[..length], b"before");
+    }
+    receiver.recv(&mut buffer).expect_err("nothing was sent after it");
+    // Nobody reaches it any more.
+    receiver.send_to(b"psst", &own).expect_err("its name is gone");
+    assert_eq!(pipe.refusal("send-to", &send(socket, to, b"x", 0)), "denied");
+}
