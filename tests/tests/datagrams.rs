@@ -358,3 +358,19 @@ fn a_new_policy_silences_a_socket_and_what_waits_on_it() {
     receiver.send_to(b"psst", &own).expect_err("its name is gone");
     assert_eq!(pipe.refusal("send-to", &send(socket, to, b"x", 0)), "denied");
 }
+
+#[test]
+fn an_allowed_name_does_not_tell_the_names_of_its_addresses() {
+    for (rule, named) in [("*", true), ("resolve:localhost", false)] {
+        let daemon = Daemon::with_args(&["--allow", rule]);
+        let mut pipe = Pipe::greeted(&daemon);
+        let info = result(&mut pipe, "name-info", &["localhost".into(), "25".into(), Value::Nil]);
+        let [names, service] = info.list() else { panic!("{info:?}") };
+        assert!(!names.list().is_empty());
+        for name in names.list() {
+            let Value::Text(text) = name else { panic!("{name:?}") };
+            assert_eq!(text.parse::<std::net::IpAddr>().is_err(), named, "{text} with the rule {rule}");
+        }
+        assert_eq!(*service, "smtp".into());
+    }
+}

@@ -402,6 +402,13 @@ pub enum Question {
     },
     /// All that is known of a host (gethostbyname(3), gethostbyaddr(3)).
     Host(String),
+    /// The names of these addresses (getnameinfo(3)); of those that are not marked only the numbers.
+    NamesOf {
+        /// The addresses, and whether their names may be asked for.
+        addresses: Vec<(SocketAddr, bool)>,
+        /// Whether the name of their port is wanted.
+        service: bool,
+    },
     /// The names of a host's addresses and of a port (getnameinfo(3)).
     Names {
         /// The host name or address.

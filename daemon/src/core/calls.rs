@@ -25,6 +25,8 @@ pub(crate) struct PendingLookup {
 pub(crate) enum Purpose {
     /// The client's `resolve`.
     Answer(ClientId, u32),
+    /// The addresses of the client's `name-info`, whose names are asked for next; whether that of a port, too.
+    Names(ClientId, u32, bool),
     /// A socket that waits to be connected or bound.
     Socket(luasocketd_protocol::SocketId),
 }

@@ -1,6 +1,6 @@
 //! The policy's word on what a client asks for.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use luasocketd_protocol::{Code, Failure};
@@ -110,6 +110,11 @@ impl Core {
             Place::Path(path) if verb == Verb::Datagram => profile.decide_path(Verb::Connect, path),
             Place::Path(path) => profile.decide_path(verb, path),
         })
+    }
+
+    /// Whether a client may ask for the name of an address.
+    pub(crate) fn may_name(&self, client: ClientId, ip: IpAddr) -> bool {
+        self.policy_of(client, |profile| profile.decide_reverse(ip)).lets_through()
     }
 
     /// Whether it does not matter where a path of a client's leads: no rule is about a path.

@@ -1,15 +1,17 @@
 //! Questions of clients to the resolver, and what the policy says to a name before it is asked.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use luasocketd_protocol::{
-    Code, Failure, HostEntryOf, Kind, NameInfo, NameInfoOf, PORT_MAX, Resolve, Resolved,
+    Code, Failure, Family, HostEntryOf, Kind, NameInfo, NameInfoOf, PORT_MAX, Resolve, Resolved,
 };
 
 use super::action::{Answer, Question, Reply};
 use super::calls::Purpose;
 use super::client::Subject;
 use super::machine::Core;
+use super::policy::parse_address;
 use super::requests::{check_name, eai};
 use super::slots::{ClientId, LookupId};
 
@@ -78,9 +80,68 @@ impl Core {
         check_name(info.host.unwrap_or_default(), service.as_deref().unwrap_or_default())?;
         if let Some(host) = info.host {
             self.judge_any_lookup(client, host)?;
+            if parse_address(host).is_none() {
+                return self.begin_naming(client, request, host, service, info.timeout_ms, now);
+            }
         }
         let question = Question::Names { host: info.host.map(str::to_owned), service };
         self.begin_answer(client, request, question, info.timeout_ms, now)
+    }
+
+    /// Asks for a name's addresses, to ask for their names then.
+    fn begin_naming(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        host: &str,
+        service: Option<String>,
+        timeout_ms: Option<u64>,
+        now: Instant,
+    ) -> Result<Option<Reply>, Failure> {
+        let purpose = Purpose::Names(client, request, service.is_some());
+        let question = Question::Addresses {
+            host: host.to_owned(),
+            port: service,
+            family: Family::Unspec,
+            kind: Kind::Tcp,
+            numeric: false,
+        };
+        let lookup = self.begin_lookup(client, purpose, question)?;
+        let timeout_ms = self.bounded(client, timeout_ms);
+        self.begin_call(client, request, Subject::Lookup(lookup), timeout_ms, now)?;
+        Ok(None)
+    }
+
+    /// Asks for the names of a name's addresses, of each as far as the policy lets the client ask for it.
+    fn on_addresses_to_name(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        lookup: LookupId,
+        result: Result<Answer, Failure>,
+        service: bool,
+    ) {
+        let call = self.clients.get(client).and_then(|client| client.calls.get(&request));
+        if call.is_none_or(|call| call.subject != Subject::Lookup(lookup)) {
+            return;
+        }
+        let found = match result {
+            Ok(Answer::Addresses(found)) => found,
+            Ok(Answer::Host(_) | Answer::Names(_)) => Vec::new(),
+            Err(failure) => return self.fail(client, request, failure),
+        };
+        let may_ask = |address: SocketAddr| (address, self.may_name(client, address.ip()));
+        let addresses = found.into_iter().take(ANSWERS_MAX).map(may_ask).collect();
+        let question = Question::NamesOf { addresses, service };
+        match self.begin_lookup(client, Purpose::Answer(client, request), question) {
+            Ok(next) => {
+                let call = self.clients.get_mut(client).and_then(|client| client.calls.get_mut(&request));
+                if let Some(call) = call {
+                    call.subject = Subject::Lookup(next);
+                }
+            }
+            Err(failure) => self.fail(client, request, failure),
+        }
     }
 
     fn begin_answer(
@@ -106,6 +167,9 @@ impl Core {
                     Answer::Host(_) | Answer::Names(_) => Vec::new(),
                 });
                 self.on_socket_resolved(socket, lookup, addresses, now);
+            }
+            Purpose::Names(client, request, service) => {
+                self.on_addresses_to_name(client, request, lookup, result, service);
             }
             Purpose::Answer(client, request) => {
                 let call = self.clients.get(client).and_then(|client| client.calls.get(&request));

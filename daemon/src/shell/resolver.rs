@@ -145,6 +145,7 @@ fn answer(question: &Question) -> Result<Found, Failure> {
             look_up(Some(host), port.as_deref(), *family, *kind, flags).map(Found::Addresses)
         }
         Question::Host(host) => host_of(host).map(Found::Host),
+        Question::NamesOf { addresses, service } => Ok(Found::Names(names(addresses, true, *service))),
         Question::Names { host, service } => names_of(host.as_deref(), service.as_deref()).map(Found::Names),
     }
 }
@@ -182,23 +183,29 @@ fn host_of(host: &str) -> Result<HostEntry, Failure> {
 /// The names of a host's addresses and of a port; of what was not asked for no server is asked.
 fn names_of(host: Option<&str>, service: Option<&str>) -> Result<NameInfo, Failure> {
     let addresses = look_up(host, service, Family::Unspec, Kind::Tcp, 0)?;
-    let mut flags = 0;
-    if host.is_none() {
-        flags |= NI_NUMERICHOST;
-    }
-    if service.is_none() {
-        flags |= NI_NUMERICSERV;
-    }
-    let named = addresses.iter().map(|address| {
+    let addresses: Vec<_> = addresses.into_iter().map(|address| (address, host.is_some())).collect();
+    Ok(names(&addresses, host.is_some(), service.is_some()))
+}
+
+/// The names of those addresses that are marked, and the numbers of the others.
+fn names(addresses: &[(SocketAddr, bool)], host: bool, service: bool) -> NameInfo {
+    let named = addresses.iter().map(|(address, may_ask)| {
+        let mut flags = 0;
+        if !may_ask {
+            flags |= NI_NUMERICHOST;
+        }
+        if !service {
+            flags |= NI_NUMERICSERV;
+        }
         let plain = || (address.ip().to_string(), address.port().to_string());
         // What has no name is told by its number.
         dns_lookup::getnameinfo(address, flags).unwrap_or_else(|_| plain())
     });
     let (names, services): (Vec<String>, Vec<String>) = named.unzip();
-    Ok(NameInfo {
-        names: if host.is_some() { names } else { Vec::new() },
-        service: services.last().filter(|_| service.is_some()).cloned(),
-    })
+    NameInfo {
+        names: if host { names } else { Vec::new() },
+        service: services.last().filter(|_| service).cloned(),
+    }
 }
 
 fn failure(host: &str, error: LookupError) -> Failure {

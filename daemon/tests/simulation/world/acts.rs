@@ -264,7 +264,7 @@ impl World {
                 Question::Host(name) => {
                     Answer::Host(HostEntry { name, aliases: vec![], addresses: vec!["1.1.1.1".into()] })
                 }
-                Question::Names { .. } => {
+                Question::Names { .. } | Question::NamesOf { .. } => {
                     Answer::Names(NameInfo { names: vec!["name".into()], service: None })
                 }
             }),
