@@ -37,14 +37,25 @@ pub(crate) fn local_path(
     };
     let name = str::from_utf8(&text[..end]).map_err(|_| BadPath::NotText)?;
     let absolute = match name.as_bytes().first() {
-        None | Some(0 | b'/') => name.to_owned(),
-        Some(_) => format!("{}/{name}", directory().ok_or(BadPath::NoDirectory)?.trim_end_matches('/')),
+        None | Some(0) => name.to_owned(),
+        Some(b'/') => without_detours(name),
+        Some(_) => without_detours(&format!("{}/{name}", directory().ok_or(BadPath::NoDirectory)?)),
     };
     if absolute.len() > PATH_MAX {
         return Err(BadPath::TooLong);
     }
     let given = if name.starts_with('\0') { String::new() } else { name.to_owned() };
     Ok(LocalPath { given, absolute })
+}
+
+/// The same path without `.` and doubled slashes, which the daemon does not judge. What `..` leads to only the file
+/// system knows.
+fn without_detours(path: &str) -> String {
+    if path.ends_with('/') {
+        return path.to_owned();
+    }
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.fold(String::new(), |path, part| format!("{path}/{part}"))
 }
 
 #[cfg(test)]
@@ -63,7 +74,10 @@ mod tests {
     fn a_path_travels_from_the_root() {
         assert_eq!(read(b"/run/a"), both("/run/a", "/run/a"));
         assert_eq!(read(b"a"), both("a", "/home/lua/a"));
-        assert_eq!(read(b"./a"), both("./a", "/home/lua/./a"));
+        assert_eq!(read(b"./a"), both("./a", "/home/lua/a"));
+        assert_eq!(read(b"/run//./a"), both("/run//./a", "/run/a"));
+        assert_eq!(read(b"/run/../a"), both("/run/../a", "/run/../a"));
+        assert_eq!(read(b"/"), both("/", "/"), "it is no name for a socket");
         assert_eq!(local_path(b"a", || Some("/".to_owned())).unwrap().absolute, "/a");
         assert_eq!(local_path(b"a", || None), Err(BadPath::NoDirectory));
         assert_eq!(local_path(b"/a", || None).unwrap().absolute, "/a");

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use socket2::{SockAddr, Socket};
+use socket2::{SockAddr, Socket, Type};
 
 use crate::core::Place;
 
@@ -41,10 +41,17 @@ pub(crate) fn bind(socket: &Socket, path: &str, follow: bool) -> io::Result<()> 
     if follow || path.is_empty() || path.starts_with('\0') {
         return socket.bind(&address);
     }
-    let parent = Path::new(path).parent().unwrap_or(Path::new("/"));
-    let before = rustix::fs::fstat(open_without_links(parent, OFlags::DIRECTORY)?)?;
+    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let parent = Path::new(if parent.is_empty() { "/" } else { parent });
+    let directory = open_without_links(parent, OFlags::DIRECTORY)?;
+    if socket.r#type()? == Type::STREAM {
+        // No link can be slipped in: the directory is the one that was looked at.
+        return socket.bind(&SockAddr::unix(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))?);
+    }
+    // Who gets a datagram has to see a name that can be answered to, so this is bound by name. A link that is slipped
+    // in meanwhile is noticed if it is still there.
+    let before = rustix::fs::fstat(&directory)?;
     socket.bind(&address)?;
-    // A link that was slipped in meanwhile has led elsewhere; then the directory is another one now.
     let after = rustix::fs::fstat(open_without_links(parent, OFlags::DIRECTORY)?)?;
     if (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino) {
         Ok(())
@@ -81,7 +88,7 @@ pub(crate) fn place(address: &SockAddr) -> io::Result<Place> {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use socket2::{Domain, Type};
+    use socket2::Domain;
 
     use super::*;
 

@@ -59,7 +59,12 @@ pub(crate) fn bind(
             }
             socket.bind(&(*address).into())?;
         }
-        Place::Path(path) => path::bind(socket, path, follow)?,
+        Place::Path(path) => {
+            path::bind(socket, path, follow)?;
+            if path.starts_with('/') {
+                return Ok(place.clone());
+            }
+        }
     }
     local_name(socket)
 }
