@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use luasocketd::core::policy::{Rule, Verb};
+use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb};
 
 pub use jail::JailOptions;
 
@@ -244,9 +244,6 @@ pub enum LuaVersion {
     Jit,
 }
 
-/// The longest time that can be given; nobody means more.
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
 fn parse_verb(text: &str) -> Result<Verb, String> {
     let names: Vec<&str> = Verb::ALL.iter().map(|verb| verb.name()).collect();
     let found = Verb::ALL.iter().find(|verb| verb.name() == text);
@@ -256,8 +253,8 @@ fn parse_verb(text: &str) -> Result<Verb, String> {
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
-        Ok(time) if time <= DAY => Ok(time),
-        Ok(_) => Err("at most a day (86400)".to_owned()),
+        Ok(time) if time <= TIMEOUT_MAX => Ok(time),
+        Ok(_) => Err(format!("at most a day ({})", TIMEOUT_MAX.as_secs())),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -62,6 +62,11 @@ impl Kind {
         }
     }
 
+    /// Whether its sockets send and receive datagrams.
+    pub const fn is_datagram(self) -> bool {
+        matches!(self, Kind::Udp | Kind::UnixDgram)
+    }
+
     /// Whether its sockets are named by a path.
     pub const fn is_local(self) -> bool {
         matches!(self, Kind::UnixStream | Kind::UnixDgram)

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use luasocketd::core::policy::{
-    Accounts, Decision, Policy, Profile, Rule, Subject, Verb, Verdict, Why, parse_address,
+    Accounts, Decision, PATH_VERBS, Policy, Profile, Rule, Subject, Verb, Verdict, Why, parse_address,
 };
 use luasocketd::shell::{Account, SystemAccounts};
 use serde_json::{Value, json};
@@ -123,9 +123,7 @@ impl<'a> Question<'a> {
         if let Some(path) = target.strip_prefix("unix:") {
             return match verb {
                 Verb::Connect | Verb::Listen => Ok(Question::Path(verb, path)),
-                Verb::Resolve | Verb::Datagram => {
-                    Err("a local socket has the verbs `connect` and `listen` only".to_owned())
-                }
+                Verb::Resolve | Verb::Datagram => Err(PATH_VERBS.to_owned()),
             };
         }
         if verb == Verb::Resolve {

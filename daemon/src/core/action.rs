@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use luasocketd_protocol::{
     Address, Bound, Call, ClientNote, DaemonNote, Direction, Endpoint, Failure, Family, HelloReply,
-    HostEntry, Kind, NameInfo, OptionValue, Peer, Resolved, SocketId, SocketOption,
+    HostEntry, Kind, NameInfo, OptionValue, Peer, Resolved, SetOption, SocketId, SocketOption,
 };
 use serde::{Serialize, Serializer};
 
@@ -66,6 +66,17 @@ pub enum Input<'a> {
         socket: SocketId,
         /// The address it has got.
         result: Result<Place, i32>,
+    },
+    /// [`Action::SetOption`] is done.
+    OptionSet {
+        /// Whose.
+        client: ClientId,
+        /// Which request.
+        request: u32,
+        /// What was asked for.
+        set: SetOption,
+        /// Whether the option is set.
+        result: Result<(), i32>,
     },
     /// [`Action::SetPeer`] is done.
     PeerSet {
@@ -204,7 +215,16 @@ pub enum Action {
         /// Which request.
         request: u32,
     },
-    /// Answer a question about a socket, or set an option, and answer with what the system says.
+    /// Set an option.
+    SetOption {
+        /// Whose.
+        client: ClientId,
+        /// Which request.
+        request: u32,
+        /// On which socket, and to what.
+        set: SetOption,
+    },
+    /// Answer a question about a socket with what the system says.
     Ask {
         /// Whose.
         client: ClientId,
@@ -438,8 +458,6 @@ pub enum Ask {
     PeerName,
     /// An option.
     GetOption(SocketOption),
-    /// To set an option.
-    SetOption(SocketOption, OptionValue),
 }
 
 /// The result of a request.

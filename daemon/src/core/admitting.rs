@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use luasocketd_protocol::{Code, Failure, SocketId};
 
+use super::calls::client_gone;
 use super::client::Phase;
+use super::judging::act_at;
 use super::machine::Core;
 use super::place::Place;
-use super::policy::{Act, Policy, Profile, Subject};
+use super::policy::{Policy, Profile, Subject, Verb};
 use super::slots::ClientId;
 use super::socket::{Admitted, State};
 
@@ -20,21 +22,21 @@ impl Core {
     /// may have the profile have it already.
     pub(crate) fn admit(&mut self, client: ClientId, name: &str, now: Instant) -> Result<(), Failure> {
         let profile = self.profile_for(client, name)?;
-        let same = |other: &&Arc<Profile>| Arc::ptr_eq(other, &profile);
-        let crowd =
-            self.clients.iter().filter_map(|(_, client)| client.profile.as_ref()).filter(same).count();
-        if let Some(limit) = profile.rates.clients.filter(|&limit| crowd as u64 >= limit) {
-            let text =
-                format!("the limit of {limit} clients at once of the profile `{}` is reached", profile.name);
-            return Err(Failure::new(Code::Limit, text));
+        if let Some(limit) = profile.rates.clients {
+            let same = |other: &&Arc<Profile>| Arc::ptr_eq(other, &profile);
+            let crowd = self.clients.iter().filter_map(|(_, client)| client.profile.as_ref()).filter(same);
+            if crowd.count() as u64 >= limit {
+                let name = &profile.name;
+                let text = format!("the limit of {limit} clients at once of the profile `{name}` is reached");
+                return Err(Failure::new(Code::Limit, text));
+            }
         }
         self.give_profile(client, Some(profile), now);
         Ok(())
     }
 
     fn profile_for(&self, client: ClientId, name: &str) -> Result<Arc<Profile>, Failure> {
-        let gone = || Failure::new(Code::Closed, "the client has gone");
-        let entry = self.clients.get(client).ok_or_else(gone)?;
+        let entry = self.clients.get(client).ok_or_else(client_gone)?;
         let subject = Subject {
             uid: entry.credentials.uid,
             gid: entry.credentials.gid,
@@ -101,21 +103,17 @@ impl Core {
     /// Why a socket would not come to be any more.
     fn second_thoughts(&self, id: SocketId) -> Option<Failure> {
         let socket = self.sockets.get(id)?;
-        let client = socket.client;
-        self.clients.get(client)?;
-        socket.admitted.iter().find_map(|Admitted { verb, host, places }| {
-            places.iter().find_map(|place| {
-                let verdict = self.verdict(client, *verb, host, place);
-                if verdict.lets_through() {
-                    return None;
-                }
-                let (verb, host) = (*verb, host.clone());
-                let act = match place {
-                    Place::Net(address) => Act::Address { verb, host, address: *address },
-                    Place::Path(path) => Act::Path { verb, path: path.clone() },
-                };
-                Some(Failure::new(Code::Denied, format!("may not {act} any more: {}", verdict.why)))
-            })
-        })
+        self.clients.get(socket.client)?;
+        let regret = |Admitted { verb, host, places }: &Admitted| {
+            places.iter().find_map(|place| self.regret(socket.client, *verb, host, place))
+        };
+        socket.admitted.iter().find_map(regret).or_else(|| self.forbidden_group(socket))
+    }
+
+    /// Why a client may not use a place any more, if it may not.
+    pub(crate) fn regret(&self, client: ClientId, verb: Verb, host: &str, place: &Place) -> Option<Failure> {
+        let verdict = self.verdict(client, verb, host, place);
+        let text = || format!("may not {} any more: {}", act_at(verb, host, place), verdict.why);
+        (!verdict.lets_through()).then(|| Failure::new(Code::Denied, text()))
     }
 }

@@ -9,10 +9,12 @@ use luasocketd_protocol::{Bind, Bound, Failure, Family, Kind, SocketId};
 use super::action::{Action, Reply};
 use super::client::Subject;
 use super::connecting::literal;
+use super::judging::sieve;
 use super::machine::{Core, shutting_down};
+use super::numbers::errno;
 use super::place::{Place, check_path};
 use super::policy::Verb;
-use super::requests::{bad_argument, check_name, errno};
+use super::requests::{bad_argument, check_name};
 use super::slots::ClientId;
 use super::socket::{BindPlan, Plan, State};
 
@@ -32,11 +34,11 @@ impl Core {
             Some(socket) => self.own(client, socket)?.kind,
             None => bind.kind,
         };
-        if matches!(kind, Kind::Udp | Kind::UnixDgram) {
+        if kind.is_datagram() {
             return self.bind_datagrams(client, request, kind, bind, now);
         }
-        if bind.socket.is_none() && (bind.family == Family::Unix) != kind.is_local() {
-            return Err(bad_argument("a local socket has the family unix, and no other one has"));
+        if bind.socket.is_none() {
+            check_family(kind, bind.family)?;
         }
         let own = bind.socket.map(|socket| self.idle_for_bind(client, socket)).transpose()?;
         let family = if kind.is_local() {
@@ -107,29 +109,19 @@ impl Core {
         takes_ipv4: bool,
         places: VecDeque<Place>,
     ) -> Result<VecDeque<Place>, Failure> {
-        let (mut allowed, mut refusal) = (VecDeque::new(), None);
-        for place in places {
-            let judged = self.judge_place(client, Verb::Listen, host, &place).and_then(|()| match &place {
+        let allowed = sieve(places, |place| {
+            self.judge_place(client, Verb::Listen, host, place)?;
+            match place {
                 // Who takes IPv4 on every address of IPv6 listens on every address of IPv4, too.
                 Place::Net(SocketAddr::V6(v6)) if takes_ipv4 && v6.ip().is_unspecified() => {
-                    let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), v6.port());
-                    self.judge_address(client, Verb::Listen, host, v4)
+                    let v4 = Place::Net(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), v6.port()));
+                    self.judge_place(client, Verb::Listen, host, &v4)
                 }
                 _ => Ok(()),
-            });
-            match judged {
-                Ok(()) => allowed.push_back(place),
-                Err(failure) => {
-                    refusal.get_or_insert(failure);
-                }
             }
-        }
-        match refusal {
-            Some(failure) if allowed.is_empty() => Err(failure),
-            // The resolver's answer had an address, or this is not reached.
-            None if allowed.is_empty() => Err(Failure::os(errno::EINVAL)),
-            _ => Ok(allowed),
-        }
+        })?;
+        // Without a place to be tried the request would never end; the resolver's answer had one.
+        if allowed.is_empty() { Err(Failure::os(errno::EINVAL)) } else { Ok(allowed.into()) }
     }
 
     /// Whether a socket was told to take IPv4 on an IPv6 address.
@@ -208,6 +200,14 @@ impl Core {
                 }
             }
         }
+    }
+}
+
+/// Whether a new socket of this kind can have the family.
+pub(crate) fn check_family(kind: Kind, family: Family) -> Result<(), Failure> {
+    match (family == Family::Unix) == kind.is_local() {
+        true => Ok(()),
+        false => Err(bad_argument("a local socket has the family unix, and no other one has")),
     }
 }
 

@@ -65,6 +65,12 @@ impl Core {
         timeout_ms.into_iter().chain(most).min()
     }
 
+    /// Whether a request waits for this, still: its number may stand for a later one by now.
+    pub(crate) fn waits_for(&self, client: ClientId, request: u32, subject: Subject) -> bool {
+        let call = self.clients.get(client).and_then(|client| client.calls.get(&request));
+        call.is_some_and(|call| call.subject == subject)
+    }
+
     /// Lets a request go that is being answered.
     fn end_call(&mut self, client: ClientId, request: u32) {
         let call = self.clients.get_mut(client).and_then(|client| client.calls.remove(&request));
@@ -92,8 +98,7 @@ impl Core {
         purpose: Purpose,
         question: Question,
     ) -> Result<LookupId, Failure> {
-        let gone = || Failure::new(Code::Closed, "the client has gone");
-        let budget = &self.clients.get(client).ok_or_else(gone)?.budget;
+        let budget = &self.clients.get(client).ok_or_else(client_gone)?.budget;
         let charge = budget.charge(Resource::Lookups, 1).map_err(over_limit)?;
         let id = self.lookups.insert(PendingLookup { purpose, _charge: charge });
         let id = id.ok_or_else(|| Failure::new(Code::Limit, "no lookup slots"))?;
@@ -137,6 +142,11 @@ impl Core {
 
 pub(crate) fn over_limit(over: OverLimit) -> Failure {
     Failure::new(Code::Limit, format!("{over}; close some, or ask the operator for more"))
+}
+
+/// Nobody reads this one.
+pub(crate) fn client_gone() -> Failure {
+    Failure::new(Code::Closed, "the client has gone")
 }
 
 pub(crate) fn cancelled() -> Failure {

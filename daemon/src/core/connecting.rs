@@ -1,31 +1,25 @@
 //! From `connect` to the first byte: name, policy, attempts, connection.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use luasocketd_protocol::{Connect, Endpoint, Failure, Family, Kind, MAX_WINDOW, SocketId};
 
 use super::action::{Action, Names, Question, Reply};
+use super::backoff::Backoff;
 use super::calls::{Purpose, over_limit};
 use super::client::Subject;
 use super::dial::{Dial, Next};
 use super::flow::Flow;
 use super::lookups::no_address;
 use super::machine::{Core, shutting_down};
+use super::numbers::errno;
 use super::place::{Place, check_path};
 use super::policy::Verb;
-use super::requests::{bad_argument, check_name, errno};
+use super::requests::{bad_argument, check_name};
 use super::slots::ClientId;
 use super::socket::{ConnectPlan, Plan, State};
 use super::timers::Timer;
-
-/// How long to wait before the listener of a path is tried again whose backlog was full: the system gives no
-/// sign when it has room.
-const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
-
-/// How often that pause doubles, up to a third of a second: a listener that never has room must not keep the loop
-/// busy for those who wait for it.
-const BACKLOG_DOUBLINGS: u32 = 5;
 
 impl Core {
     pub(crate) fn on_connect(
@@ -46,7 +40,7 @@ impl Core {
         let host = if is_path { connect.host } else { peer_host(connect.host, family) };
         if is_path {
             check_path(host)?;
-            self.judge_path(client, Verb::Connect, host)?;
+            self.judge_place(client, Verb::Connect, host, &Place::Path(host.to_owned()))?;
         } else {
             self.judge_lookup(client, Some(Verb::Connect), host)?;
         }
@@ -103,7 +97,8 @@ impl Core {
         let counted = self.count_connect(client, now);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         entry.note_admitted(Verb::Connect, &path, vec![Place::Path(path.clone())]);
-        entry.state = State::DialingPath { request, connect, follow, attempts: 0, next_attempt: None };
+        entry.state =
+            State::DialingPath { request, connect, follow, backoff: Backoff::default(), next_attempt: None };
         match counted {
             Ok(()) => self.act(Action::DialPath { socket, path, follow }),
             Err(refusal) => self.fail_socket_call(socket, refusal),
@@ -113,15 +108,14 @@ impl Core {
     fn on_path_dialed(&mut self, socket: SocketId, result: Result<Names, i32>, now: Instant) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         let client = entry.client;
-        let State::DialingPath { request, connect, attempts, next_attempt, .. } = &mut entry.state else {
+        let State::DialingPath { request, connect, backoff, next_attempt, .. } = &mut entry.state else {
             return;
         };
         let (request, window) = (*request, connect.window);
         match result {
             Ok(names) => self.establish(client, request, socket, window, names),
             Err(errno::EAGAIN) => {
-                let at = now + BACKLOG_PAUSE * (1 << (*attempts).min(BACKLOG_DOUBLINGS));
-                *attempts += 1;
+                let at = now + backoff.pause();
                 *next_attempt = Some(at);
                 self.timers.set(at, Timer::Dial(socket));
             }

@@ -8,7 +8,7 @@ use super::action::{Action, Reply};
 use super::calls::cancelled;
 use super::client::{Client, Phase};
 use super::machine::Core;
-use super::requests::errno;
+use super::numbers::errno;
 use super::slots::ClientId;
 use super::socket::{Plan, Socket, State};
 use super::timers::Timer;

@@ -32,30 +32,6 @@ impl Core {
         self.settle(client, Act::Resolve { host: host.to_owned() }, verdict)
     }
 
-    /// Whether a client may use an address that it asked for as `host`.
-    ///
-    /// # Errors
-    /// As [`Core::judge_lookup`].
-    pub(crate) fn judge_address(
-        &mut self,
-        client: ClientId,
-        verb: Verb,
-        host: &str,
-        address: SocketAddr,
-    ) -> Result<(), Failure> {
-        let verdict = self.policy_of(client, |profile| profile.decide_address(verb, host, address));
-        self.settle(client, Act::Address { verb, host: host.to_owned(), address }, verdict)
-    }
-
-    /// Whether a client may use a local socket by its path.
-    ///
-    /// # Errors
-    /// As [`Core::judge_lookup`].
-    pub(crate) fn judge_path(&mut self, client: ClientId, verb: Verb, path: &str) -> Result<(), Failure> {
-        let verdict = self.policy_of(client, |profile| profile.decide_path(verb, path));
-        self.settle(client, Act::Path { verb, path: path.to_owned() }, verdict)
-    }
-
     /// Whether a client may use a place that it asked for as `host`.
     ///
     /// # Errors
@@ -67,10 +43,8 @@ impl Core {
         host: &str,
         place: &Place,
     ) -> Result<(), Failure> {
-        match place {
-            Place::Net(address) => self.judge_address(client, verb, host, *address),
-            Place::Path(path) => self.judge_path(client, verb, path),
-        }
+        let verdict = self.verdict(client, verb, host, place);
+        self.settle(client, act_at(verb, host, place), verdict)
     }
 
     /// Whether a client may ask for all that is known of a host; of an address a name server is asked, too.
@@ -94,21 +68,18 @@ impl Core {
         place: &Place,
         is_known: bool,
     ) -> Result<(), Failure> {
-        if is_known && self.verdict(client, Verb::Datagram, host, place).lets_through() {
+        let verdict = self.verdict(client, Verb::Datagram, host, place);
+        if is_known && verdict.lets_through() {
             return Ok(());
         }
-        match place {
-            Place::Net(address) => self.judge_address(client, Verb::Datagram, host, *address),
-            Place::Path(path) => self.judge_path(client, Verb::Connect, path),
-        }
+        self.settle(client, act_at(Verb::Datagram, host, place), verdict)
     }
 
-    /// What the policy says to a place, without telling anybody. A local datagram is sent as one connects.
+    /// What the policy says to a place, without telling anybody.
     pub(crate) fn verdict(&self, client: ClientId, verb: Verb, host: &str, place: &Place) -> Verdict {
         self.policy_of(client, |profile| match place {
             Place::Net(address) => profile.decide_address(verb, host, *address),
-            Place::Path(path) if verb == Verb::Datagram => profile.decide_path(Verb::Connect, path),
-            Place::Path(path) => profile.decide_path(verb, path),
+            Place::Path(path) => profile.decide_path(verb_at_path(verb), path),
         })
     }
 
@@ -134,20 +105,9 @@ impl Core {
         host: &str,
         addresses: &[SocketAddr],
     ) -> Result<Vec<SocketAddr>, Failure> {
-        let mut refusal = None;
-        let mut allowed = Vec::new();
-        for &address in addresses {
-            match self.judge_address(client, verb, host, address) {
-                Ok(()) => allowed.push(address),
-                Err(failure) => {
-                    refusal.get_or_insert(failure);
-                }
-            }
-        }
-        match refusal {
-            Some(failure) if allowed.is_empty() => Err(failure),
-            _ => Ok(allowed),
-        }
+        sieve(addresses.iter().copied(), |address| {
+            self.judge_place(client, verb, host, &Place::Net(*address))
+        })
     }
 
     /// Counts a call to connect against what a client may do in a second, and in all.
@@ -170,6 +130,42 @@ impl Core {
         let refusal = (!verdict.lets_through()).then(|| refusal(&act, &verdict));
         self.act(Action::Judged { client, judgement: Box::new(Judgement { act, verdict }) });
         refusal.map_or(Ok(()), Err)
+    }
+}
+
+/// What the policy is asked about a place, for people.
+pub(crate) fn act_at(verb: Verb, host: &str, place: &Place) -> Act {
+    match place {
+        Place::Net(address) => Act::Address { verb, host: host.to_owned(), address: *address },
+        Place::Path(path) => Act::Path { verb: verb_at_path(verb), path: path.clone() },
+    }
+}
+
+/// A local datagram is sent as one connects.
+fn verb_at_path(verb: Verb) -> Verb {
+    if verb == Verb::Datagram { Verb::Connect } else { verb }
+}
+
+/// Those that `judge` lets through.
+///
+/// # Errors
+/// When it refuses all of them: why the first.
+pub(crate) fn sieve<T>(
+    all: impl IntoIterator<Item = T>,
+    mut judge: impl FnMut(&T) -> Result<(), Failure>,
+) -> Result<Vec<T>, Failure> {
+    let (mut allowed, mut refusal) = (Vec::new(), None);
+    for one in all {
+        match judge(&one) {
+            Ok(()) => allowed.push(one),
+            Err(failure) => {
+                refusal.get_or_insert(failure);
+            }
+        }
+    }
+    match refusal {
+        Some(failure) if allowed.is_empty() => Err(failure),
+        _ => Ok(allowed),
     }
 }
 

@@ -9,9 +9,9 @@ use super::action::{Action, Names, Reply};
 use super::client::Subject;
 use super::connecting::check_window;
 use super::machine::Core;
+use super::numbers::errno;
 use super::place::Place;
 use super::policy::Verb;
-use super::requests::errno;
 use super::slots::ClientId;
 use super::socket::{AcceptPlan, State};
 

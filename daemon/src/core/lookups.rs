@@ -11,16 +11,14 @@ use super::action::{Answer, Question, Reply};
 use super::calls::Purpose;
 use super::client::Subject;
 use super::machine::Core;
+use super::numbers::eai;
 use super::policy::parse_address;
-use super::requests::{check_name, eai};
+use super::requests::check_name;
 use super::slots::{ClientId, LookupId};
 
 /// The most addresses or names of one host that a client is told, so that an answer fits a frame many
 /// times over: a name is at most 255 bytes.
 const ANSWERS_MAX: usize = 512;
-
-/// The `h_errno` of netdb.h for a name that no host has.
-const HOST_NOT_FOUND: i32 = 1;
 
 impl Core {
     pub(crate) fn on_resolve(
@@ -39,7 +37,8 @@ impl Core {
             kind: Kind::Tcp,
             numeric: false,
         };
-        self.begin_answer(client, request, question, resolve.timeout_ms, now)
+        let purpose = Purpose::Answer(client, request);
+        self.begin_answer(client, request, purpose, question, resolve.timeout_ms, now)
     }
 
     pub(crate) fn on_host_entry(
@@ -51,16 +50,17 @@ impl Core {
     ) -> Result<Option<Reply>, Failure> {
         check_name(entry.host, "0").map_err(|failure| Failure {
             code: Code::Host,
-            detail: HOST_NOT_FOUND,
+            detail: eai::HOST_NOT_FOUND,
             ..failure
         })?;
         // inet_aton(3) reads an address up to a space, and would look up another one than is judged.
         if entry.host.contains(|c: char| c.is_whitespace()) {
             let message = "no host has a space in its name".to_owned();
-            return Err(Failure { code: Code::Host, detail: HOST_NOT_FOUND, message });
+            return Err(Failure { code: Code::Host, detail: eai::HOST_NOT_FOUND, message });
         }
         self.judge_any_lookup(client, entry.host)?;
-        self.begin_answer(client, request, Question::Host(entry.host.to_owned()), entry.timeout_ms, now)
+        let (purpose, question) = (Purpose::Answer(client, request), Question::Host(entry.host.to_owned()));
+        self.begin_answer(client, request, purpose, question, entry.timeout_ms, now)
     }
 
     pub(crate) fn on_name_info(
@@ -85,7 +85,8 @@ impl Core {
             }
         }
         let question = Question::Names { host: info.host.map(str::to_owned), service };
-        self.begin_answer(client, request, question, info.timeout_ms, now)
+        let purpose = Purpose::Answer(client, request);
+        self.begin_answer(client, request, purpose, question, info.timeout_ms, now)
     }
 
     /// Asks for a name's addresses, to ask for their names then.
@@ -106,10 +107,7 @@ impl Core {
             kind: Kind::Tcp,
             numeric: false,
         };
-        let lookup = self.begin_lookup(client, purpose, question)?;
-        let timeout_ms = self.bounded(client, timeout_ms);
-        self.begin_call(client, request, Subject::Lookup(lookup), timeout_ms, now)?;
-        Ok(None)
+        self.begin_answer(client, request, purpose, question, timeout_ms, now)
     }
 
     /// Asks for the names of a name's addresses, of each as far as the policy lets the client ask for it.
@@ -121,8 +119,7 @@ impl Core {
         result: Result<Answer, Failure>,
         service: bool,
     ) {
-        let call = self.clients.get(client).and_then(|client| client.calls.get(&request));
-        if call.is_none_or(|call| call.subject != Subject::Lookup(lookup)) {
+        if !self.waits_for(client, request, Subject::Lookup(lookup)) {
             return;
         }
         let found = match result {
@@ -144,15 +141,17 @@ impl Core {
         }
     }
 
+    /// Asks the resolver for the sake of a request alone.
     fn begin_answer(
         &mut self,
         client: ClientId,
         request: u32,
+        purpose: Purpose,
         question: Question,
         timeout_ms: Option<u64>,
         now: Instant,
     ) -> Result<Option<Reply>, Failure> {
-        let lookup = self.begin_lookup(client, Purpose::Answer(client, request), question)?;
+        let lookup = self.begin_lookup(client, purpose, question)?;
         let timeout_ms = self.bounded(client, timeout_ms);
         self.begin_call(client, request, Subject::Lookup(lookup), timeout_ms, now)?;
         Ok(None)
@@ -172,9 +171,7 @@ impl Core {
                 self.on_addresses_to_name(client, request, lookup, result, service);
             }
             Purpose::Answer(client, request) => {
-                let call = self.clients.get(client).and_then(|client| client.calls.get(&request));
-                // The number may stand for a later request by now.
-                if call.is_none_or(|call| call.subject != Subject::Lookup(lookup)) {
+                if !self.waits_for(client, request, Subject::Lookup(lookup)) {
                     return;
                 }
                 match result {

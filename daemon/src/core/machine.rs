@@ -117,6 +117,9 @@ impl Core {
             Input::Resolved { lookup, result } => self.on_resolved(lookup, result, now),
             Input::Opened { socket, result } => self.on_opened(socket, result),
             Input::Bound { socket, result } => self.on_bound(socket, result),
+            Input::OptionSet { client, request, set, result } => {
+                self.on_option_set(client, request, &set, result);
+            }
             Input::PeerSet { socket, result } => self.on_peer_set(socket, result),
             Input::PeerCleared { socket, request, result } => self.on_peer_cleared(socket, request, result),
             Input::Sent { socket, request, result, bytes } => {

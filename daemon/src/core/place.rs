@@ -1,9 +1,13 @@
 //! Where a socket is, or shall be: an address of the network, or a path of this machine.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
 use luasocketd_protocol::{Address, Code, Failure, Family, PATH_MAX};
+
+use super::numbers::errno;
+use super::policy::is_plain_path;
 
 /// What the policy judges and the system is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,14 @@ impl Place {
         match self {
             Place::Net(address) => Family::of(address.ip()),
             Place::Path(_) => Family::Unix,
+        }
+    }
+
+    /// Itself as a host that is asked for.
+    pub(crate) fn host(&self) -> Cow<'_, str> {
+        match self {
+            Place::Net(address) => address.ip().to_string().into(),
+            Place::Path(path) => path.into(),
         }
     }
 }
@@ -48,10 +60,6 @@ impl fmt::Display for Place {
     }
 }
 
-/// `ENAMETOOLONG` and `EINVAL`, as the kernel answers to such paths.
-const ENAMETOOLONG: i32 = 36;
-const EINVAL: i32 = 22;
-
 /// Checks that a path is one that can be judged as it is spelt: absolute, without detours, of a length that
 /// the system takes. An abstract name is any text behind a NUL.
 ///
@@ -59,19 +67,14 @@ const EINVAL: i32 = 22;
 /// What the system answers to such a path.
 pub(crate) fn check_path(path: &str) -> Result<(), Failure> {
     if path.len() > PATH_MAX {
-        return Err(Failure::os(ENAMETOOLONG));
+        return Err(Failure::os(errno::ENAMETOOLONG));
     }
-    if path.starts_with('\0') {
-        return Ok(());
-    }
-    let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
-    let is_judgeable = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_plain));
-    if is_judgeable {
+    if path.starts_with('\0') || is_plain_path(path) {
         return Ok(());
     }
     let message =
         format!("{}: the path has to be absolute, without `.`, `..` and `//`", path.escape_default());
-    Err(Failure { code: Code::Os, detail: EINVAL, message })
+    Err(Failure { code: Code::Os, detail: errno::EINVAL, message })
 }
 
 #[cfg(test)]
@@ -84,10 +87,10 @@ mod tests {
             assert_eq!(check_path(path), Ok(()), "{path:?}");
         }
         for path in ["", "x", "./x", "/", "/a/", "/a//b", "/a/../b", "/./a", "/a\0b", "/.."] {
-            assert_eq!(check_path(path).map_err(|failure| failure.detail), Err(EINVAL), "{path:?}");
+            assert_eq!(check_path(path).map_err(|failure| failure.detail), Err(errno::EINVAL), "{path:?}");
         }
         let long = format!("/{}", "x".repeat(PATH_MAX));
-        assert_eq!(check_path(&long).map_err(|failure| failure.detail), Err(ENAMETOOLONG));
+        assert_eq!(check_path(&long).map_err(|failure| failure.detail), Err(errno::ENAMETOOLONG));
         assert_eq!(check_path(&long[..PATH_MAX]), Ok(()));
     }
 }

@@ -1,45 +1,24 @@
 //! What clients say: each message is checked for who sent it and in which state, and handed on.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
 use luasocketd_protocol::{
-    Call, ClientNote, Code, Failure, Family, GetOption, HOST_MAX, Hello, HelloReply, Kind, Open, OptionValue,
-    PORT_MAX, SetOption, SocketId, SocketOption, VERSION, Window,
+    Call, ClientNote, Code, Failure, Family, HOST_MAX, Hello, HelloReply, Kind, Open, PORT_MAX, SocketId,
+    VERSION, Window,
 };
 
 use super::action::{Action, Ask, Reply};
 use super::budget::Resource;
-use super::calls::over_limit;
+use super::calls::{client_gone, over_limit};
 use super::client::{Phase, Subject};
 use super::connecting::check_window;
 use super::datagram::Datagrams;
 use super::machine::{Core, shutting_down};
-use super::policy::Verb;
+use super::numbers::eai;
 use super::slots::ClientId;
 use super::socket::{Socket, State};
 use super::timers::Timer;
-
-/// Errno values of Linux that the core gives itself, where the kernel would give them.
-pub(crate) mod errno {
-    pub(crate) const EAGAIN: i32 = 11;
-    pub(crate) const EINVAL: i32 = 22;
-    pub(crate) const EDESTADDRREQ: i32 = 89;
-    pub(crate) const EMSGSIZE: i32 = 90;
-    pub(crate) const EOPNOTSUPP: i32 = 95;
-    pub(crate) const ENOTCONN: i32 = 107;
-    pub(crate) const EISCONN: i32 = 106;
-    pub(crate) const EALREADY: i32 = 114;
-    pub(crate) const ECONNABORTED: i32 = 103;
-}
-
-/// The resolver's numbers that the core gives itself (`netdb.h` of glibc and musl).
-pub(crate) mod eai {
-    pub(crate) const NONAME: i32 = -2;
-    pub(crate) const NODATA: i32 = -5;
-    pub(crate) const SERVICE: i32 = -8;
-}
 
 impl Core {
     pub(crate) fn on_request(&mut self, client: ClientId, request: u32, call: Call<'_>, now: Instant) {
@@ -226,7 +205,7 @@ impl Core {
         let State::Opening { request, family, window } = entry.state else { return };
         match result {
             Ok(()) => {
-                let has_datagrams = matches!(entry.kind, Kind::Udp | Kind::UnixDgram);
+                let has_datagrams = entry.kind.is_datagram();
                 entry.state = match has_datagrams {
                     true => State::Datagrams(Box::new(Datagrams::new(entry.kind, family, window))),
                     false => State::Idle { family, bound: None },
@@ -241,67 +220,9 @@ impl Core {
     }
 
     pub(crate) fn on_synced(&mut self, client: ClientId, request: u32) {
-        let call = self.clients.get(client).and_then(|client| client.calls.get(&request));
-        if call.is_some_and(|call| call.subject == Subject::Network) {
+        if self.waits_for(client, request, Subject::Network) {
             self.reply(client, request, Reply::Nil);
         }
-    }
-
-    fn on_set_option(
-        &mut self,
-        client: ClientId,
-        request: u32,
-        set: SetOption,
-    ) -> Result<Option<Reply>, Failure> {
-        let entry = self.own(client, set.socket)?;
-        check_option(&set, entry.kind)?;
-        let port = match &entry.state {
-            State::Datagrams(datagrams) => datagrams.port(),
-            _ => 0,
-        };
-        // Who joins a group takes datagrams that are sent to it.
-        let joined: Option<std::net::IpAddr> = match (&set.option, &set.value) {
-            (SocketOption::IpAddMembership, OptionValue::Group(group, _)) => group.parse().ok(),
-            (SocketOption::Ipv6AddMembership, OptionValue::Group6(group, _)) => group.parse().ok(),
-            _ => None,
-        };
-        if let (SocketOption::Ipv6V6Only, OptionValue::Flag(only)) = (set.option, &set.value) {
-            // On a bound socket the system refuses it.
-            entry.takes_ipv4 |= !only;
-        }
-        if let Some(group) = joined {
-            self.judge_address(client, Verb::Listen, &group.to_string(), SocketAddr::new(group, port))?;
-        }
-        self.ask(client, request, set.socket, Ask::SetOption(set.option, set.value))
-    }
-
-    fn on_get_option(
-        &mut self,
-        client: ClientId,
-        request: u32,
-        get: &GetOption,
-    ) -> Result<Option<Reply>, Failure> {
-        let entry = self.own(client, get.socket)?;
-        if !get.option.is_readable(entry.kind) {
-            return Err(bad_argument(format!("option {} cannot be read on this socket", get.option.name())));
-        }
-        // Reading the error would take it from the attempt that waits for it.
-        if get.option == SocketOption::Error && matches!(entry.state, State::Dialing { .. }) {
-            return Ok(Some(Reply::Value(OptionValue::Number(0))));
-        }
-        self.ask(client, request, get.socket, Ask::GetOption(get.option))
-    }
-
-    fn ask(
-        &mut self,
-        client: ClientId,
-        request: u32,
-        socket: SocketId,
-        ask: Ask,
-    ) -> Result<Option<Reply>, Failure> {
-        self.own(client, socket)?;
-        self.act(Action::Ask { client, request, socket, ask });
-        Ok(None)
     }
 
     fn on_window(&mut self, client: ClientId, window: Window) {
@@ -317,11 +238,15 @@ impl Core {
         }
     }
 
-    /// A socket of this client.
+    /// A socket that this client knows: it can only have guessed the number of one that is still being made.
     pub(crate) fn own(&mut self, client: ClientId, socket: SocketId) -> Result<&mut Socket, Failure> {
         let found = self.sockets.get_mut(socket).filter(|socket| socket.client == client);
         found
-            .filter(|socket| !matches!(socket.state, State::Closing { .. } | State::Reserved))
+            .filter(|socket| match &socket.state {
+                State::Closing { .. } | State::Reserved => false,
+                State::Datagrams(datagrams) => !datagrams.is_being_made(),
+                _ => true,
+            })
             .ok_or_else(|| Failure::new(Code::UnknownSocket, format!("no socket {socket} of this client")))
     }
 
@@ -335,8 +260,7 @@ impl Core {
         if self.draining.is_some() {
             return Err(shutting_down());
         }
-        let gone = || Failure::new(Code::Closed, "the client has gone");
-        let entry = self.clients.get_mut(client).ok_or_else(gone)?;
+        let entry = self.clients.get_mut(client).ok_or_else(client_gone)?;
         let charge = entry.budget.charge(Resource::Sockets, 1).map_err(over_limit)?;
         let meter = Rc::clone(&entry.meter);
         let socket = Socket {
@@ -346,6 +270,7 @@ impl Core {
             meter,
             resumes: None,
             takes_ipv4: false,
+            groups: Vec::new(),
             admitted: Vec::new(),
             timeout: None,
             _charge: charge,
@@ -367,17 +292,6 @@ impl Core {
         self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)
             .inspect_err(|_| self.forget_socket(socket))
     }
-}
-
-fn check_option(set: &SetOption, kind: Kind) -> Result<(), Failure> {
-    let SetOption { option, value, .. } = set;
-    if !option.is_settable(kind) {
-        return Err(bad_argument(format!("option {} cannot be set on this socket", option.name())));
-    }
-    if !value.is(option.kind()) {
-        return Err(bad_argument(format!("option {} wants another kind of value", option.name())));
-    }
-    Ok(())
 }
 
 /// Whether host and port are short enough to be names at all. What is not gets the resolver's answer to

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
 use luasocketd_protocol::{Family, Kind, SocketId, Timeout};
 
+use super::backoff::Backoff;
 use super::budget::Charge;
 use super::datagram::Datagrams;
 use super::dial::Dial;
@@ -29,6 +31,8 @@ pub(crate) struct Socket {
     pub(crate) resumes: Option<Instant>,
     /// Whether it takes IPv4 on an IPv6 address.
     pub(crate) takes_ipv4: bool,
+    /// The multicast groups that it is in, once for each interface.
+    pub(crate) groups: Vec<IpAddr>,
     /// What the policy has allowed that brought it about, once for each verb.
     pub(crate) admitted: Vec<Admitted>,
     /// The time limits that the script has set, for the operator to see.
@@ -69,8 +73,7 @@ pub(crate) enum State {
         request: u32,
         connect: ConnectPlan,
         follow: bool,
-        /// Attempts that have found no room.
-        attempts: u32,
+        backoff: Backoff,
         next_attempt: Option<Instant>,
     },
     /// The request waits for the system to make it listen.

@@ -21,9 +21,6 @@ use crate::core::{Input, Names, Place};
 /// theirs: as many small ones as a frame of stream data has packets.
 const DATAGRAMS_PER_TURN: usize = 64;
 
-/// What a socket without descriptor gets: the system was never asked for one.
-const EBADF: i32 = 9;
-
 /// What came of one attempt to receive.
 enum Received {
     More,
@@ -98,21 +95,20 @@ impl Worker {
 
     /// Gives a datagram socket its peer, making the system's socket where there is none.
     pub(crate) fn set_peer(&mut self, id: SocketId, place: &Place, follow: bool) -> io::Result<Names> {
-        if let Some(io) = self.sockets.get(id).and_then(|socket| socket.io.as_ref()) {
+        if let Ok(io) = self.io(id) {
             return join(io, place, follow);
         }
         // Adopted only once it has its peer: the next address may be of another family.
-        let io = system::open(kind_of(place), place.family())?;
+        let kind = kind_of(place);
+        let io = system::open(kind, place.family())?;
         let names = join(&io, place, follow)?;
-        self.adopt(id, io)?;
+        self.adopt(id, kind, io)?;
         Ok(names)
     }
 
     pub(crate) fn clear_peer(&mut self, id: SocketId) -> io::Result<()> {
-        match self.sockets.get(id).and_then(|socket| socket.io.as_ref()) {
-            Some(io) => Ok(rustix::net::connect_unspec(io)?),
-            None => Ok(()),
-        }
+        // What the system knows nothing of yet has no peer.
+        self.io(id).map_or(Ok(()), |io| Ok(rustix::net::connect_unspec(io)?))
     }
 
     pub(crate) fn send_datagram(
@@ -123,8 +119,7 @@ impl Worker {
         follow: bool,
         bytes: Vec<u8>,
     ) {
-        let io = self.sockets.get(id).and_then(|socket| socket.io.as_ref());
-        let sent = io.ok_or_else(|| io::Error::from_raw_os_error(EBADF)).and_then(|io| match to {
+        let sent = self.io(id).and_then(|io| match to {
             None => io.send(&bytes),
             Some(Place::Net(address)) => io.send_to(&bytes, &SockAddr::from(*address)),
             Some(Place::Path(path)) => io.send_to(&bytes, &pin(path, follow)?.address),

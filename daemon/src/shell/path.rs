@@ -1,15 +1,20 @@
 //! The paths of local sockets: what was judged is what is bound and dialled.
 //!
 //! Where single paths are allowed, a symbolic link in one would lead to where no rule points: such a path is
-//! refused, and the file that was looked at is the one that is dialled, whatever is renamed meanwhile.
+//! refused. The file that was looked at is the one that is dialled, and the directory that was looked at the one that
+//! is bound in, whatever is renamed meanwhile.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
+use std::thread;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use landlock::{
+    AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use socket2::{SockAddr, Socket, Type};
+use socket2::{SockAddr, Socket};
 
 use crate::core::Place;
 
@@ -35,7 +40,7 @@ pub(crate) fn pin(path: &str, follow: bool) -> io::Result<Pinned> {
 /// Binds to a path.
 ///
 /// # Errors
-/// As [`pin`], and what bind(2) says.
+/// As [`pin`], and what bind(2) says; `EOPNOTSUPP` where links matter and the kernel has no Landlock.
 pub(crate) fn bind(socket: &Socket, path: &str, follow: bool) -> io::Result<()> {
     let address = SockAddr::unix(path)?;
     if follow || path.is_empty() || path.starts_with('\0') {
@@ -44,20 +49,43 @@ pub(crate) fn bind(socket: &Socket, path: &str, follow: bool) -> io::Result<()> 
     let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
     let parent = Path::new(if parent.is_empty() { "/" } else { parent });
     let directory = open_without_links(parent, OFlags::DIRECTORY)?;
-    if socket.r#type()? == Type::STREAM {
-        // No link can be slipped in: the directory is the one that was looked at.
-        return socket.bind(&SockAddr::unix(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))?);
+    bind_in(socket, &address, &directory, name)
+}
+
+/// Binds by a name whose directory was looked at.
+///
+/// bind(2) knows no directory but by name, and peers are to see a name that can be answered to. So it is called in a
+/// thread that can make a socket file below this directory only: a link that is slipped in meanwhile leads to where
+/// the kernel refuses it.
+fn bind_in(socket: &Socket, address: &SockAddr, directory: &OwnedFd, name: &str) -> io::Result<()> {
+    let bind = || {
+        keep_in(directory).map_err(|error| {
+            tracing::warn!("cannot bind to a path where rules name single ones: {error}");
+            io::Error::from(Errno::OPNOTSUPP)
+        })?;
+        socket.bind(address)
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("bind".to_owned()).spawn_scoped(scope, bind)?;
+        thread.join().unwrap_or_else(|_| Err(Errno::IO.into()))
+    })?;
+    // It may be further below.
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(file) if FileType::from_raw_mode(file.st_mode) == FileType::Socket => Ok(()),
+        Ok(_) | Err(_) => Err(Errno::LOOP.into()),
     }
-    // Who gets a datagram has to see a name that can be answered to, so this is bound by name. A link that is slipped
-    // in meanwhile is noticed if it is still there.
-    let before = rustix::fs::fstat(&directory)?;
-    socket.bind(&address)?;
-    let after = rustix::fs::fstat(open_without_links(parent, OFlags::DIRECTORY)?)?;
-    if (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino) {
-        Ok(())
-    } else {
-        Err(Errno::LOOP.into())
-    }
+}
+
+/// Lets this thread make socket files below the directory only, for good.
+fn keep_in(directory: &OwnedFd) -> Result<(), RulesetError> {
+    let right = AccessFs::MakeSock;
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(right)?
+        .create()?
+        .add_rule(PathBeneath::new(directory, right))?
+        .restrict_self()?;
+    Ok(())
 }
 
 fn open_without_links(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
@@ -88,7 +116,7 @@ pub(crate) fn place(address: &SockAddr) -> io::Result<Place> {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use socket2::Domain;
+    use socket2::{Domain, Type};
 
     use super::*;
 
@@ -113,6 +141,46 @@ mod tests {
             stream().connect(&pinned.address).unwrap();
             listener.accept().unwrap();
         }
+    }
+
+    #[test]
+    fn peers_see_the_name_that_was_bound_to_and_it_may_be_as_long_as_any() {
+        let directory = tempfile::tempdir().unwrap();
+        let real = directory.path().canonicalize().unwrap();
+        let longest = "x".repeat(107 - 1 - real.to_str().unwrap().len());
+        for name in ["x.sock", &longest] {
+            let path = real.join(name);
+            for kind in [Type::STREAM, Type::DGRAM] {
+                let socket = Socket::new(Domain::UNIX, kind, None).unwrap();
+                bind(&socket, path.to_str().unwrap(), false).unwrap();
+                assert_eq!(socket.local_addr().unwrap().as_pathname(), Some(path.as_path()));
+                std::fs::remove_file(&path).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_that_is_slipped_in_after_the_look_leads_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let [seen, other, below] = ["seen", "other", "seen/below"].map(|name| directory.path().join(name));
+        for path in [&seen, &other, &below] {
+            std::fs::create_dir(path).unwrap();
+        }
+        let looked_at = open_without_links(&seen, OFlags::DIRECTORY).unwrap();
+        for (kind, target, errno) in [
+            (Type::STREAM, &other, Errno::ACCESS),
+            (Type::DGRAM, &other, Errno::ACCESS),
+            (Type::DGRAM, &below, Errno::LOOP),
+        ] {
+            let link = directory.path().join("link");
+            symlink(target, &link).unwrap();
+            let socket = Socket::new(Domain::UNIX, kind, None).unwrap();
+            let address = SockAddr::unix(link.join("x.sock")).unwrap();
+            let refused = bind_in(&socket, &address, &looked_at, "x.sock").unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(errno.raw_os_error()), "{target:?}");
+            std::fs::remove_file(&link).unwrap();
+        }
+        assert!(!other.join("x.sock").exists() && !seen.join("x.sock").exists());
     }
 
     #[test]

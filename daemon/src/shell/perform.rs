@@ -6,7 +6,8 @@ use luasocketd_protocol::{
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
-use socket2::{Socket, Type};
+use rustix::io::Errno;
+use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -19,9 +20,6 @@ use super::tokens::Source;
 use super::worker::{Sync, Work, Worker};
 use crate::core::policy::{Decision, Judgement};
 use crate::core::{Action, Ask, ClientId, Input, Names, Place, Reply};
-
-/// `EBADF`: a question about a socket that the system knows nothing of yet.
-const EBADF: i32 = 9;
 
 /// What is to be heard of a socket. Urgent data is no one's wish, but without hearing of it the bytes
 /// behind it would wait for the next ones.
@@ -41,6 +39,11 @@ impl Worker {
             Action::Fail { client, request, failure } => self.fail(client, request, &failure),
             Action::Notify { client, note } => self.tell(client, |out| encode_note(out, &note)),
             Action::Sync { client, request } => self.syncs.push(Sync { client, request, looks: 0 }),
+            Action::SetOption { client, request, set } => {
+                let done = self.io(set.socket).and_then(|io| set_option(io, set.option, &set.value));
+                let result = done.map_err(|error| errno(&error));
+                self.feed(Input::OptionSet { client, request, set, result });
+            }
             Action::Ask { client, request, socket, ask } => self.answer(client, request, socket, ask),
             Action::Judged { client, judgement } => self.record(client, &judgement),
             Action::Disconnect { client, reason } => self.disconnect(client, &reason),
@@ -58,7 +61,7 @@ impl Worker {
                 }
             }
             Action::Open { socket, kind, family } => {
-                let opened = system::open(kind, family).and_then(|io| self.adopt(socket, io));
+                let opened = system::open(kind, family).and_then(|io| self.adopt(socket, kind, io));
                 self.feed(Input::Opened { socket, result: opened.map_err(|error| errno(&error)) });
             }
             Action::Bind { socket, kind, place, follow, dual, reuse_address } => {
@@ -90,9 +93,8 @@ impl Worker {
                 self.feed(Input::Accepted { listener, result });
             }
             Action::Probe { socket } => {
-                let io = self.sockets.get(socket).and_then(|socket| socket.io.as_ref());
                 // What cannot be asked has nothing waiting; the next call on it says what is wrong.
-                let waiting = io.is_some_and(|io| system::is_acceptable(io).unwrap_or(false));
+                let waiting = self.io(socket).is_ok_and(|io| system::is_acceptable(io).unwrap_or(false));
                 self.feed(Input::Probed { socket, waiting });
             }
             Action::Start { socket, client } => {
@@ -193,16 +195,10 @@ impl Worker {
     }
 
     fn answer(&mut self, client: ClientId, request: u32, socket: SocketId, ask: Ask) {
-        let bad = || io::Error::from_raw_os_error(EBADF);
-        let io = self.sockets.get(socket).and_then(|socket| socket.io.as_ref()).ok_or_else(bad);
-        let answer = io.and_then(|io| match ask {
+        let answer = self.io(socket).and_then(|io| match ask {
             Ask::LocalName => Ok(Reply::Address(system::local_name(io)?.into())),
             Ask::PeerName => Ok(Reply::Address(system::peer_name(io)?.into())),
             Ask::GetOption(name) => Ok(Reply::Value(option(io, name)?)),
-            Ask::SetOption(name, value) => {
-                set_option(io, name, &value)?;
-                Ok(Reply::Nil)
-            }
         });
         match answer {
             Ok(reply) => self.reply(client, request, reply),
@@ -210,13 +206,20 @@ impl Worker {
         }
     }
 
+    /// The system's socket of `id`.
+    ///
+    /// # Errors
+    /// `EBADF` where there is none yet.
+    pub(crate) fn io(&self, id: SocketId) -> io::Result<&Socket> {
+        let io = self.sockets.get(id).and_then(|socket| socket.io.as_ref());
+        io.ok_or_else(|| Errno::BADF.into())
+    }
+
     /// Watches a system's socket and makes it the one of `id`.
-    pub(crate) fn adopt(&mut self, id: SocketId, io: Socket) -> io::Result<()> {
+    pub(crate) fn adopt(&mut self, id: SocketId, kind: Kind, io: Socket) -> io::Result<()> {
         // Room to send a datagram is asked for by trying: an event for each would come with every one that is sent.
-        let events = match io.r#type()? {
-            Type::DGRAM => EVENTS.remove(Interest::WRITABLE).unwrap_or(EVENTS),
-            _ => EVENTS,
-        };
+        let events =
+            if kind.is_datagram() { EVENTS.remove(Interest::WRITABLE).unwrap_or(EVENTS) } else { EVENTS };
         watch(self.poll.registry(), &io, Source::socket(id), events)?;
         match self.sockets.get_mut(id) {
             Some(socket) => socket.io = Some(io),
@@ -233,31 +236,27 @@ impl Worker {
         family: Family,
         bind: impl FnOnce(&Socket) -> io::Result<Place>,
     ) -> io::Result<Place> {
-        if let Some(io) = self.sockets.get(id).and_then(|socket| socket.io.as_ref()) {
+        if let Ok(io) = self.io(id) {
             return bind(io);
         }
         // Adopted only once it is bound: the next address may be of another family.
         let io = system::open(kind, family)?;
         let local = bind(&io)?;
-        self.adopt(id, io)?;
+        self.adopt(id, kind, io)?;
         Ok(local)
     }
 
     fn dial_path(&mut self, id: SocketId, path: &str, follow: bool) -> io::Result<Names> {
-        if self.sockets.get(id).is_none_or(|socket| socket.io.is_none()) {
+        if self.io(id).is_err() {
             let io = system::open(Kind::UnixStream, Family::Unix)?;
-            self.adopt(id, io)?;
+            self.adopt(id, Kind::UnixStream, io)?;
         }
-        let io = self.sockets.get(id).and_then(|socket| socket.io.as_ref());
-        let bad = || io::Error::from_raw_os_error(EBADF);
-        system::connect_path(io.ok_or_else(bad)?, path, follow)
+        system::connect_path(self.io(id)?, path, follow)
     }
 
     fn listen_on(&mut self, id: SocketId, backlog: i32) {
-        let Some(socket) = self.sockets.get_mut(id) else { return };
-        let bad = || io::Error::from_raw_os_error(EBADF);
-        let listening = socket.io.as_ref().ok_or_else(bad).and_then(|io| io.listen(backlog));
-        if listening.is_ok() {
+        let listening = self.io(id).and_then(|io| io.listen(backlog));
+        if let (Ok(()), Some(socket)) = (&listening, self.sockets.get_mut(id)) {
             socket.phase = Phase::Listening;
         }
         self.feed(Input::Listening { socket: id, result: listening.map_err(|error| errno(&error)) });
@@ -282,10 +281,10 @@ impl Worker {
         own: bool,
     ) -> io::Result<bool> {
         if own {
-            let bad = || io::Error::from_raw_os_error(EBADF);
-            let socket = self.sockets.get_mut(id).ok_or_else(bad)?;
-            socket.own_attempt = Some(attempt);
-            return system::connect(socket.io.as_ref().ok_or_else(bad)?, address);
+            if let Some(socket) = self.sockets.get_mut(id) {
+                socket.own_attempt = Some(attempt);
+            }
+            return system::connect(self.io(id)?, address);
         }
         let io = system::open(Kind::Tcp, Family::of(address.ip()))?;
         let connected = system::connect(&io, address)?;
@@ -370,9 +369,9 @@ impl Worker {
     }
 
     fn accept(&mut self, listener: SocketId, socket: SocketId) -> io::Result<Option<Names>> {
-        let io = self.sockets.get(listener).and_then(|listener| listener.io.as_ref());
-        let Some((io, names)) = io.map_or(Ok(None), system::accept)? else { return Ok(None) };
-        self.adopt(socket, io)?;
+        let Some((io, names)) = self.io(listener).and_then(system::accept)? else { return Ok(None) };
+        // Its kind matters only as far as that it is a stream.
+        self.adopt(socket, Kind::Tcp, io)?;
         Ok(Some(names))
     }
 

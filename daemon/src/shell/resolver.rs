@@ -6,11 +6,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use dns_lookup::{AddrInfoHints, LookupError, SockType};
+use libc::{AF_INET, AF_INET6, AI_NUMERICHOST, AI_NUMERICSERV, EAI_SYSTEM, NI_NUMERICHOST, NI_NUMERICSERV};
 use luasocketd_protocol::{Code, Failure, Family, HostEntry, Kind, NameInfo};
 use mio::Waker;
 
 use super::unsafe_hosts::host_entry;
-use crate::core::{Answer as Found, Lookup, LookupId, Question};
+use crate::core::{Answer as Found, Lookup, LookupId, Question, eai};
 
 /// The most lookups at once: a resolver that hangs holds a thread for some ten seconds, and one client
 /// alone must not hold them all. Its own limit, half of this, is the core's business.
@@ -18,20 +19,6 @@ const THREADS_MAX: usize = 64;
 
 /// A lookup needs no deep stack: this is four times what glibc's resolver takes with its largest answer.
 const STACK_BYTES: usize = 512 * 1024;
-
-/// Linux' numbers of the address families.
-const AF_INET: i32 = 2;
-const AF_INET6: i32 = 10;
-
-/// Numbers of `netdb.h` in glibc and musl.
-const EAI_NONAME: i32 = -2;
-const EAI_SYSTEM: i32 = -11;
-
-/// Flags of getaddrinfo(3) and getnameinfo(3) on Linux.
-const AI_NUMERICHOST: i32 = 0x4;
-const AI_NUMERICSERV: i32 = 0x400;
-const NI_NUMERICHOST: i32 = 1;
-const NI_NUMERICSERV: i32 = 2;
 
 /// What a lookup has found, or why it has not.
 pub(crate) type Answer = (LookupId, Result<Found, Failure>);
@@ -162,10 +149,7 @@ fn look_up(
         Family::Inet => AF_INET,
         Family::Inet6 => AF_INET6,
     };
-    let socktype = match kind {
-        Kind::Tcp | Kind::UnixStream => SockType::Stream,
-        Kind::Udp | Kind::UnixDgram => SockType::DGram,
-    };
+    let socktype = if kind.is_datagram() { SockType::DGram } else { SockType::Stream };
     let hints = AddrInfoHints { socktype: socktype.into(), address, flags, ..Default::default() };
     match dns_lookup::getaddrinfo(host, port, Some(hints)) {
         Ok(found) => Ok(found.filter_map(Result::ok).map(|info| info.sockaddr).collect()),
@@ -214,7 +198,7 @@ fn failure(host: &str, error: LookupError) -> Failure {
     match number {
         EAI_SYSTEM => Failure { code: Code::Os, detail: super::system::errno(&system), message },
         // No number: the text cannot even be asked for.
-        0 => Failure { code: Code::Resolve, detail: EAI_NONAME, message },
+        0 => Failure { code: Code::Resolve, detail: eai::NONAME, message },
         number => Failure { code: Code::Resolve, detail: number, message },
     }
 }

@@ -11,14 +11,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::path::{self, pin, place};
 use crate::core::{Names, Place};
 
-/// `EIO`, for the failures that carry no errno; the standard library makes none of them here.
-const EIO: i32 = 5;
-
-/// `EINPROGRESS`.
-pub(crate) const EINPROGRESS: i32 = 115;
-
+/// The system's number of a failure.
 pub(crate) fn errno(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(EIO)
+    // The standard library makes no failure without one here.
+    error.raw_os_error().unwrap_or(libc::EIO)
 }
 
 /// A new non-blocking socket that children do not inherit.
@@ -59,12 +55,7 @@ pub(crate) fn bind(
             }
             socket.bind(&(*address).into())?;
         }
-        Place::Path(path) => {
-            path::bind(socket, path, follow)?;
-            if path.starts_with('/') {
-                return Ok(place.clone());
-            }
-        }
+        Place::Path(path) => path::bind(socket, path, follow)?,
     }
     local_name(socket)
 }
@@ -79,7 +70,7 @@ pub(crate) fn connect_path(socket: &Socket, path: &str, follow: bool) -> io::Res
 pub(crate) fn connect(socket: &Socket, address: SocketAddr) -> io::Result<bool> {
     match socket.connect(&address.into()) {
         Ok(()) => Ok(true),
-        Err(error) if errno(&error) == EINPROGRESS => Ok(false),
+        Err(error) if errno(&error) == libc::EINPROGRESS => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -11,13 +11,14 @@ use std::ptr;
 use libc::{AF_INET, ERANGE, hostent, in_addr, size_t, socklen_t};
 use luasocketd_protocol::HostEntry;
 
+use crate::core::eai;
+
 /// What the C library writes a host's names and addresses to: first as much as nearly every host needs, then
 /// doubled up to the largest answer there is (64 KiB of DNS, every name of it spelt out).
 const BUFFER_MIN: usize = 4 * 1024;
 const BUFFER_MAX: usize = 1024 * 1024;
 
-/// `h_errno` of netdb.h.
-const HOST_NOT_FOUND: c_int = 1;
+/// `h_errno` of netdb.h, of a failure that no more is said of.
 const NO_RECOVERY: c_int = 3;
 
 unsafe extern "C" {
@@ -50,7 +51,7 @@ unsafe extern "C" {
 /// The `h_errno` of the lookup.
 pub(crate) fn host_entry(host: &str) -> Result<HostEntry, c_int> {
     // A text with a NUL names nothing.
-    let name = CString::new(host).map_err(|_| HOST_NOT_FOUND)?;
+    let name = CString::new(host).map_err(|_| eai::HOST_NOT_FOUND)?;
     let mut address = in_addr { s_addr: 0 };
     // SAFETY: both pointers are valid for the call; it writes one `in_addr` at most.
     let is_address = unsafe { inet_aton(name.as_ptr(), &raw mut address) } != 0;

@@ -171,6 +171,10 @@ impl World {
                     self.answered(client, request);
                     continue;
                 }
+                Action::SetOption { client, request, set } => {
+                    let result = if self.turn(3) == 0 { Err(22) } else { Ok(()) };
+                    Input::OptionSet { client, request, set, result }
+                }
                 Action::Judged { .. } => continue,
                 Action::Disconnect { client, .. } => {
                     self.clients.get_mut(&client).expect("disconnected twice").disconnected = true;

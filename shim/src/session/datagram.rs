@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use luasocketd_protocol::{Call, ClearPeer, Code, Failure, Family, Kind, Peer, SendTo, SetPeer};
+use luasocketd_protocol::{Call, ClearPeer, Code, Failure, Family, Peer, SendTo, SetPeer};
 use rustix::io::Errno;
 
 use super::socket::{Key, Line, State};
@@ -17,11 +17,6 @@ use crate::mux::Reply;
 use crate::pipe::{GRACE, Host, Interrupted, Woken};
 use crate::stream::closed;
 use crate::text::gai;
-
-/// Whether sockets of a kind send datagrams.
-pub(super) fn is_datagram(kind: Kind) -> bool {
-    kind.datagram_max() > 0
-}
 
 /// Whether a text is an address of either family, or stands for one.
 fn is_numeric(text: &str) -> bool {

@@ -4,7 +4,6 @@ use luasocketd_protocol::{Bind, Call, Connect, Failure, Family, SetPeer};
 use rustix::io::Errno;
 
 use super::connect::RECEIVE_WINDOW;
-use super::datagram::is_datagram;
 use super::socket::{Key, Line};
 use super::{Outcome, Session, control};
 use crate::mux::Reply;
@@ -38,7 +37,7 @@ impl Session {
         let Some(Line { pipe, id }) = self.idle(key) else { return Err(closed().into()) };
         let (timeout_ms, patience) = self.time_for(key);
         let (socket, name, port, family) = (Some(id), &*path.absolute, "", Family::Unix);
-        let call = if is_datagram(self.kind(key)) {
+        let call = if self.kind(key).is_datagram() {
             Call::SetPeer(SetPeer { socket, host: name, port, family, timeout_ms, window: 0 })
         } else {
             let window = RECEIVE_WINDOW;

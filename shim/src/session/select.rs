@@ -7,7 +7,6 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags};
 
 use super::Session;
-use super::datagram::is_datagram;
 use super::socket::{Key, Line, State};
 use crate::limits::Until;
 use crate::pipe::{Host, Interrupted, Pipe, wait_for};
@@ -100,7 +99,7 @@ impl Session {
             // Both, as with a kernel.
             (State::Failed(..), _) => true,
             (State::Listening(_), Interest::Send) | (State::Connecting { .. }, _) => false,
-            (State::Idle(line), _) if is_datagram(socket.kind) => match line.pipe.mux().mailbox(line.id) {
+            (State::Idle(line), _) if socket.kind.is_datagram() => match line.pipe.mux().mailbox(line.id) {
                 Some(mailbox) if interest == Interest::Receive => mailbox.is_readable(),
                 // How full the kernel is shows when a datagram is sent.
                 Some(_) | None => true,

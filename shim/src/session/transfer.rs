@@ -7,7 +7,6 @@ use luasocketd_protocol::Failure;
 use rustix::io::Errno;
 
 use super::Session;
-use super::datagram::is_datagram;
 use super::socket::{Key, Line, State};
 use crate::limits::{Limits, Style};
 use crate::pattern::{Pattern, Piece, Scan};
@@ -82,14 +81,14 @@ impl Session {
     pub(crate) fn with_unread<T>(&self, key: Key, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         match self.connection(key) {
             Some(line) => line.pipe.mux().stream(line.id).map(|stream| read(stream.unread())),
-            None if is_datagram(self.kind(key)) => self.with_letter(key, |letter| read(&letter.bytes)),
+            None if self.kind(key).is_datagram() => self.with_letter(key, |letter| read(&letter.bytes)),
             None => self.with(key, |socket| read(socket.left.unread())),
         }
     }
 
     /// Drops bytes, or the datagram, that the script has got now, so that the daemon may send more.
     pub(crate) fn commit(&self, key: Key, take: usize) {
-        if let Some(line) = self.idle(key).filter(|_| is_datagram(self.kind(key))) {
+        if let Some(line) = self.idle(key).filter(|_| self.kind(key).is_datagram()) {
             return self.drop_letter(&line);
         }
         self.with(key, |socket| socket.statistics.received += take as u64);
@@ -119,7 +118,7 @@ impl Session {
         match self.connection(key) {
             Some(line) => line.pipe.mux().stream(line.id).is_some_and(|stream| stream.is_pulled()),
             // A kernel hands datagrams over one by one.
-            None if is_datagram(self.kind(key)) => false,
+            None if self.kind(key).is_datagram() => false,
             None => self.is_dirty(key),
         }
     }

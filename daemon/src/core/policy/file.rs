@@ -37,8 +37,8 @@ const PROFILE_KEYS: &[&str] = &[
 ];
 const TIMEOUT_KEYS: &[&str] = &["connect", "linger"];
 
-/// The longest time that can be given, in seconds; nobody means more.
-const TIMEOUT_MAX: f64 = 86_400.0;
+/// The longest time that an operator can give, a day: nobody means more.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
 
 /// What a client has to be let hold to be served at all: its pipe, and one small window.
 const BYTES_MIN: u64 = PIPE_BYTES + 4096;
@@ -373,7 +373,7 @@ impl Source<'_> {
             DeValue::Float(number) => number.as_str().parse().ok(),
             other => return Err(self.wrong_type(value, key, "a number of seconds", other)),
         };
-        let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= TIMEOUT_MAX);
+        let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= TIMEOUT_MAX.as_secs_f64());
         let wrong =
             || self.error(value.span(), format!("`{key}` is a time in seconds, above 0 and at most a day"));
         seconds.map(Duration::from_secs_f64).ok_or_else(wrong)

@@ -190,7 +190,7 @@ fn is_plain_name(name: &str) -> bool {
 }
 
 /// Whether a path means what it says: absolute, without `.` and `..`, without empty parts.
-pub(super) fn is_plain_path(path: &str) -> bool {
+pub(crate) fn is_plain_path(path: &str) -> bool {
     let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
     path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_part))
 }

@@ -17,10 +17,11 @@ mod verdict;
 mod who;
 
 pub use address::{Network, parse_address};
-pub use file::{Accounts, FileError};
+pub use file::{Accounts, FileError, TIMEOUT_MAX};
+pub(crate) use host::is_plain_path;
 pub use profile::Profile;
 pub use rates::Rates;
-pub use rule::{Place, Rule, RuleError, Verb};
+pub use rule::{PATH_VERBS, Place, Rule, RuleError, Verb};
 pub use rules::Rules;
 pub use special::{IPV4, IPV6, Special};
 pub use verdict::{Act, Decision, Judgement, Verdict, Why};

@@ -46,6 +46,9 @@ verbs! {
     Datagram = "datagram", "send datagrams to";
 }
 
+/// What is said of a verb that does not go with a path.
+pub const PATH_VERBS: &str = "a local socket has the verbs `connect` and `listen` only";
+
 /// One rule, as it is written on the command line and in the file:
 /// `[connect:|listen:|resolve:|datagram:]HOST[:PORTS]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,9 +220,7 @@ impl fmt::Display for Fault {
                     with commas, or `*`"
                 );
             }
-            Fault::PathVerb => {
-                return f.write_str("a local socket has the verbs `connect` and `listen` only");
-            }
+            Fault::PathVerb => return f.write_str(PATH_VERBS),
             Fault::ResolvePort => return f.write_str("a lookup has no port: write `resolve:HOST`"),
             Fault::Host(error) => error,
         };

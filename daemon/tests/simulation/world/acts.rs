@@ -6,8 +6,8 @@ use luasocketd::core::policy::{Accounts, Policy};
 use luasocketd::core::{Admission, Answer, ClientId, Input, Place, Question};
 use luasocketd_protocol::{
     Accept, Bind, Call, Cancel, ClearPeer, ClientNote, Close, Connect, DATAGRAM_OVERHEAD, Direction, Failure,
-    Family, Hello, HostEntry, HostEntryOf, Kind, Listen, NameInfo, NameInfoOf, Open, Resolve, SendTo,
-    SetPeer, Shutdown, SocketId, Sync, UDP_MAX, VERSION, Watch, Window,
+    Family, Hello, HostEntry, HostEntryOf, Kind, Listen, NameInfo, NameInfoOf, Open, OptionValue, Resolve,
+    SendTo, SetOption, SetPeer, Shutdown, SocketId, SocketOption, Sync, UDP_MAX, VERSION, Watch, Window,
 };
 
 use super::super::random::Random;
@@ -121,6 +121,16 @@ impl World {
                 self.note(client, ClientNote::Cancel(Cancel { request }));
             }
             14 => self.grant(client, socket),
+            15 => {
+                let group = OptionValue::Group("239.1.2.3".to_owned(), "0.0.0.0".to_owned());
+                let (option, value) = [
+                    (SocketOption::IpAddMembership, group.clone()),
+                    (SocketOption::IpDropMembership, group),
+                    (SocketOption::Ipv6V6Only, OptionValue::Flag(random.once_in(2))),
+                ][random.below(3) as usize]
+                    .clone();
+                self.request(client, Call::SetOption(SetOption { socket, option, value }));
+            }
             _ => self.send(client, socket, random),
         }
     }
