@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::Duration;
 
 use luasocketd_tests::pipe::{bind_params, notification, request};
-use luasocketd_tests::{Daemon, Pipe, Value};
+use luasocketd_tests::{Daemon, Pipe, Value, wait_until};
 
 /// Credit enough for a few of the largest datagrams.
 const WINDOW: u64 = 512 * 1024;
@@ -373,4 +373,85 @@ fn an_allowed_name_does_not_tell_the_names_of_its_addresses() {
         }
         assert_eq!(*service, "smtp".into());
     }
+}
+
+#[test]
+fn whether_ipv6_takes_ipv4_is_judged_as_the_system_has_it() {
+    let daemon = Daemon::with_args(&["--allow", "listen:[::]:*", "--allow", "datagram:[::1]:*"]);
+    let mut pipe = Pipe::greeted(&daemon);
+    let only = |socket: u64, only: bool| [socket.into(), "ipv6-v6only".into(), only.into()];
+    let bind = |socket: u64| {
+        let mut params = bind_params("udp", "::", 0);
+        params[0] = socket.into();
+        params
+    };
+    let taken_back = opened(&mut pipe, "udp", "inet6", WINDOW);
+    result(&mut pipe, "set-option", &only(taken_back, false));
+    assert_eq!(pipe.refusal("bind", &bind(taken_back)), "denied");
+    result(&mut pipe, "set-option", &only(taken_back, true));
+    result(&mut pipe, "bind", &bind(taken_back));
+    // With a peer it has a port, and the system does not take the option back; without one it has none any more.
+    let kept = opened(&mut pipe, "udp", "inet6", WINDOW);
+    result(&mut pipe, "set-option", &only(kept, false));
+    let peer: [Value; 6] = [kept.into(), "::1".into(), "9".into(), "inet6".into(), Value::Nil, 0.into()];
+    result(&mut pipe, "set-peer", &peer);
+    assert_eq!(pipe.refusal("set-option", &only(kept, true)), "os");
+    result(&mut pipe, "clear-peer", &[kept.into()]);
+    assert_eq!(pipe.refusal("bind", &bind(kept)), "denied");
+}
+
+#[test]
+fn a_new_policy_ends_a_membership_that_it_forbids() {
+    let group = || Value::List(vec!["239.255.1.2".into(), "127.0.0.1".into()]);
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    let file = directory.path().join("policy.toml");
+    let policy =
+        |rules: &str| format!("enforce_now = true\n[[profile]]\nname = \"any\"\nallow = [{rules}]\n");
+    for (rules, leaves, kept) in [
+        ("\"listen:127.0.0.1\"", false, false),
+        ("\"listen:127.0.0.1\"", true, true),
+        ("\"listen:127.0.0.1\", \"listen:239.255.1.2\"", false, true),
+    ] {
+        std::fs::write(&file, policy("\"*\"")).expect("a file can be written");
+        let daemon = Daemon::with_args(&["--config", file.to_str().expect("a plain path")]);
+        let mut pipe = Pipe::greeted(&daemon);
+        let bound = result(&mut pipe, "bind", &bind_params("udp", "127.0.0.1", 0));
+        let socket = bound.list()[0].number();
+        result(&mut pipe, "set-option", &[socket.into(), "ip-add-membership".into(), group()]);
+        if leaves {
+            result(&mut pipe, "set-option", &[socket.into(), "ip-drop-membership".into(), group()]);
+        }
+        std::fs::write(&file, policy(rules)).expect("a file can be written");
+        daemon.signal(rustix::process::Signal::HUP);
+        wait_until("the new policy is there", Duration::from_secs(10), || {
+            pipe.call("bind", &bind_params("udp", "127.0.0.2", 0)).0 != Value::Nil
+        });
+        let is_there = pipe.call("local-name", &[socket.into()]).0 == Value::Nil;
+        assert_eq!(is_there, kept, "{rules}, left: {leaves}");
+    }
+}
+
+#[test]
+fn a_name_can_be_answered_to_where_rules_name_single_paths() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    let directory = directory.path().canonicalize().expect("it is there");
+    let [receiver, own, listener] = ["receiver", "own", "listener"].map(|name| directory.join(name));
+    let text = |path: &std::path::Path| path.to_str().expect("a plain path").to_owned();
+    let connect = format!("unix:{}", receiver.display());
+    let listen = format!("listen:unix:{}/*", directory.display());
+    let daemon = Daemon::with_args(&["--allow", &connect, "--allow", &listen]);
+    let mut pipe = Pipe::greeted(&daemon);
+    let friend = UnixDatagram::bind(&receiver).expect("a path can be bound");
+    let socket = result(&mut pipe, "bind", &bind_params("unix-dgram", &text(&own), 0)).list()[0].number();
+    result(&mut pipe, "send-to", &send(socket, Some((&text(&receiver), 0)), b"hello", 1000));
+    let (_, from) = friend.recv_from(&mut [0; 16]).expect("the datagram arrives");
+    assert_eq!(from.as_pathname(), Some(own.as_path()));
+    friend.send_to(b"welcome", &own).expect("an answer can be sent");
+    assert_eq!(datagram(&mut pipe, socket).1, b"welcome");
+    let bound = result(&mut pipe, "bind", &bind_params("unix-stream", &text(&listener), 0));
+    assert_eq!(bound.list()[1].list()[1], text(&listener).as_str().into());
+    result(&mut pipe, "listen", &[bound.list()[0].number().into(), 5.into()]);
+    let peer = std::os::unix::net::UnixStream::connect(&listener).expect("it listens");
+    let name = peer.peer_addr().expect("a connected socket has a peer");
+    assert_eq!(name.as_pathname(), Some(listener.as_path()));
 }
