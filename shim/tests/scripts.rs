@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use luasocketd_tests::judge::{assert_ran, differing_lines};
 use luasocketd_tests::network::RefusedPort;
 use luasocketd_tests::{Daemon, Interpreter, Peer, scripts};
 use mlua::{Lua, Table};
@@ -127,22 +128,16 @@ fn luasocket_3_1_does_what_the_real_one_does() {
     for script in &all {
         let name = scripts::name(script);
         let stock = judge().stock_job(script).limit(SCRIPT_LIMIT).run();
-        let hint = "(the judge itself failed; is Debian's lua-socket there? apt-get install lua-socket)";
-        assert!(stock.status.success() && !stock.stdout.is_empty(), "{hint}\n{stock}");
+        assert_ran(&stock);
         let ours = run(script, &daemon, &[]);
         let (wanted, got) = (compared(&stock.text()), compared(&ours.printed));
         if wanted == got && ours.error.is_none() {
             continue;
         }
-        let lines: Vec<String> = (wanted.iter().zip(&got))
-            .filter(|(stock, ours)| stock != ours)
-            .take(10)
-            .map(|(stock, ours)| format!("  stock {stock}\n  ours  {ours}"))
-            .collect();
         failures.push(format!(
             "{name}: differs from {}\n{}\n{}",
             judge().name(),
-            lines.join("\n"),
+            differing_lines(&wanted, &got).join("\n"),
             ours.ending()
         ));
     }
@@ -166,9 +161,9 @@ fn judge() -> Interpreter {
 }
 
 /// The lines that are the same on every Lua. Luau words the errors of all its functions in its own way.
-fn compared(printed: &str) -> Vec<String> {
+fn compared(printed: &str) -> String {
     let is_compared = |line: &&str| !cfg!(feature = "luau") || !line.contains(" raises: ");
-    printed.lines().filter(is_compared).map(str::to_owned).collect()
+    printed.lines().filter(is_compared).map(|line| format!("{line}\n")).collect()
 }
 
 impl Outcome {

@@ -173,4 +173,28 @@ function show.path()
   return path, function() os.remove(path) end
 end
 
+-- A value with all that is in it: lists in their order, then names in theirs.
+local function flat(value)
+  if type(value) ~= "table" then return tostring(value) end
+  local words, names = {}, {}
+  for i, entry in ipairs(value) do words[i] = flat(entry) end
+  for key in pairs(value) do
+    if type(key) == "string" then names[#names + 1] = key end
+  end
+  table.sort(names)
+  for _, key in ipairs(names) do words[#words + 1] = key .. "=" .. flat(value[key]) end
+  return "{" .. table.concat(words, ", ") .. "}"
+end
+
+local function deep(label, ...)
+  local words = {}
+  for i = 1, select("#", ...) do words[i] = flat((select(i, ...))) end
+  print(label .. ": " .. #words .. " (" .. table.concat(words, ", ") .. ")")
+end
+
+-- What a call answers, tables in full.
+function show.deep_call(label, call, ...)
+  deep(label, call(...))
+end
+
 return show

@@ -8,27 +8,7 @@ for key, value in pairs(dns) do keys[#keys + 1] = key .. "=" .. type(value) end
 table.sort(keys)
 print(table.concat(keys, " "))
 
--- Prints lists and the info table in full, in their order.
-local function flat(value)
-  if type(value) ~= "table" then return tostring(value) end
-  local words = {}
-  for i, entry in ipairs(value) do words[i] = flat(entry) end
-  local names = {}
-  for key in pairs(value) do
-    if type(key) == "string" then names[#names + 1] = key end
-  end
-  table.sort(names)
-  for _, key in ipairs(names) do words[#words + 1] = key .. "=" .. flat(value[key]) end
-  return "{" .. table.concat(words, ", ") .. "}"
-end
-local function ask(label, call, ...)
-  local function report(...)
-    local words = {}
-    for i = 1, select("#", ...) do words[i] = flat((select(i, ...))) end
-    print(label .. ": " .. #words .. " (" .. table.concat(words, ", ") .. ")")
-  end
-  report(call(...))
-end
+local ask = show.deep_call
 
 local own = dns.gethostname() -- covers: 6/gethostname
 local file = io.open("/proc/sys/kernel/hostname")

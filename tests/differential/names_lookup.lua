@@ -3,25 +3,7 @@ local socket = require "socket"
 local show = require "_show"
 local dns = socket.dns
 
-local function flat(value)
-  if type(value) ~= "table" then return tostring(value) end
-  local words, names = {}, {}
-  for i, entry in ipairs(value) do words[i] = flat(entry) end
-  for key in pairs(value) do
-    if type(key) == "string" then names[#names + 1] = key end
-  end
-  table.sort(names)
-  for _, key in ipairs(names) do words[#words + 1] = key .. "=" .. flat(value[key]) end
-  return "{" .. table.concat(words, ", ") .. "}"
-end
-local function ask(label, call, ...)
-  local function report(...)
-    local words = {}
-    for i = 1, select("#", ...) do words[i] = flat((select(i, ...))) end
-    print(label .. ": " .. #words .. " (" .. table.concat(words, ", ") .. ")")
-  end
-  report(call(...))
-end
+local ask = show.deep_call
 
 local names = {
   "main.test", "alias-one", "two.test", "both.test", "six.test", -- the hosts file

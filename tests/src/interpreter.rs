@@ -34,6 +34,10 @@ impl Interpreter {
         Interpreter::LuaJit,
     ];
 
+    /// Those that Debian has LuaSocket for.
+    pub const JUDGED: [Interpreter; 5] =
+        [Interpreter::Lua51, Interpreter::Lua52, Interpreter::Lua53, Interpreter::Lua54, Interpreter::LuaJit];
+
     /// The command, which is Debian's package name, too.
     pub fn name(self) -> &'static str {
         match self {
@@ -100,6 +104,27 @@ impl Interpreter {
             panic!("{0} is missing; run: apt-get install {0}", self.name());
         })
     }
+}
+
+/// A test of each stock interpreter by itself, so that they run side by side: `check` is called with it.
+#[macro_export]
+macro_rules! each_interpreter {
+    ($check:path: $($test:ident = $interpreter:ident),+ $(,)?) => {
+        $(#[test]
+        fn $test() {
+            $check($crate::Interpreter::$interpreter);
+        })+
+    };
+}
+
+/// [`each_interpreter!`] for [`Interpreter::JUDGED`].
+#[macro_export]
+macro_rules! each_judge {
+    ($check:path) => {
+        $crate::each_interpreter!(
+            $check: on_lua51 = Lua51, on_lua52 = Lua52, on_lua53 = Lua53, on_lua54 = Lua54, on_luajit = LuaJit
+        );
+    };
 }
 
 /// A command on the search path.

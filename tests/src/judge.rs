@@ -9,6 +9,12 @@ const SHOWN: usize = 30;
 /// What stands for a line that one of the two did not print.
 const MISSING: &str = "(nothing)";
 
+/// Panics unless LuaSocket itself has run the script to its end.
+pub fn assert_ran(stock: &Outcome) {
+    let hint = "the judge itself failed; is Debian's lua-socket there? apt-get install lua-socket";
+    assert!(stock.status.success() && !stock.stdout.is_empty(), "{hint}\n{stock}");
+}
+
 /// Which lines differ, and how both runs are repeated; nothing when they agree.
 ///
 /// Lines that both mark with the same row of `docs/compatibility.md` (`[row] …`) may differ in what follows.
@@ -40,7 +46,8 @@ pub fn rows_used(script: &str) -> BTreeSet<String> {
     calls.filter_map(|call| call.split('"').nth(1)).map(str::to_owned).collect()
 }
 
-fn differing_lines(wanted: &str, got: &str) -> Vec<String> {
+/// The first lines that differ, both as they are.
+pub fn differing_lines(wanted: &str, got: &str) -> Vec<String> {
     let (wanted, got): (Vec<&str>, Vec<&str>) = (wanted.lines().collect(), got.lines().collect());
     let pairs = (0..wanted.len().max(got.len()))
         .map(|i| (i + 1, *wanted.get(i).unwrap_or(&MISSING), *got.get(i).unwrap_or(&MISSING)));

@@ -15,6 +15,7 @@ pub mod judge;
 pub mod network;
 pub mod peer;
 pub mod pipe;
+pub mod policy;
 pub mod process;
 pub mod scripts;
 
@@ -23,4 +24,5 @@ pub use daemon::Daemon;
 pub use interpreter::Interpreter;
 pub use peer::Peer;
 pub use pipe::{Pipe, Value};
+pub use policy::PolicyFile;
 pub use process::{Job, Outcome, Running, wait_until};

@@ -7,14 +7,44 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
+use crate::process::{Job, Running, wait_until};
+
 /// The longest wait for a peer to come, to send or to read.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A command in a network of its own, with mounts of its own: `prepare` is the shell script that makes it and becomes
+/// the command; its parameters are the arguments that are added.
+pub fn in_namespace(prepare: &str) -> Job {
+    // Mounts in a user namespace of its own never reach the others, whatever their propagation.
+    let words =
+        ["--map-root-user", "--mount", "--propagation", "unchanged", "--net", "sh", "-c", prepare, "sh"];
+    Job::new("unshare").args(words)
+}
 
 /// A listening socket on a free port.
 pub fn listener() -> (TcpListener, u16) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port can be bound");
     let port = listener.local_addr().expect("a bound socket has a name").port();
     (listener, port)
+}
+
+/// A server that is told its port, once it listens there.
+pub fn served(job: impl Fn(u16) -> Job) -> (Running, u16) {
+    // A port that was free a moment ago may be taken by another test: then the next one is tried.
+    for _ in 0..5 {
+        let (listener, port) = listener();
+        drop(listener);
+        let mut running = job(port).start();
+        let mut listens = false;
+        wait_until("the server listens or has ended", Duration::from_secs(20), || {
+            listens = running.is_running() && TcpStream::connect(("127.0.0.1", port)).is_ok();
+            listens || !running.is_running()
+        });
+        if listens {
+            return (running, port);
+        }
+    }
+    panic!("no server starts: {}", job(0).shell_line())
 }
 
 /// The next connection, with bounded reads and writes.

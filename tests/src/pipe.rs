@@ -117,6 +117,12 @@ pub fn bind_params(kind: &str, host: &str, port: u16) -> [Value; 8] {
     ]
 }
 
+/// The parameters of a `connect` of a new TCP socket to a port of this machine.
+pub fn connect_params(port: u16) -> [Value; 6] {
+    let port = port.to_string();
+    [Value::Nil, "127.0.0.1".into(), port.as_str().into(), "unspec".into(), Value::Nil, 65536.into()]
+}
+
 /// The bytes of an array.
 pub fn encoded(message: Vec<Value>) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -147,8 +153,7 @@ impl Pipe {
     /// Connects and says a proper hello.
     pub fn greeted(daemon: &Daemon) -> Pipe {
         let mut pipe = Pipe::silent(daemon);
-        let (failure, _) = pipe.call("hello", &[1.into(), "test".into(), "none".into()]);
-        assert_eq!(failure, Value::Nil, "hello");
+        assert_eq!(pipe.hello("test"), None);
         pipe
     }
 
@@ -181,13 +186,26 @@ impl Pipe {
 
     /// The code of the failure that a request gets.
     pub fn refusal(&mut self, method: &str, params: &[Value]) -> String {
+        self.failure(method, params).unwrap_or_else(|| panic!("{method} was not refused")).0
+    }
+
+    /// The code and the message of the failure that a request gets, if it fails.
+    pub fn failure(&mut self, method: &str, params: &[Value]) -> Option<(String, String)> {
         match self.call(method, params) {
+            (Value::Nil, _) => None,
             (Value::List(failure), Value::Nil) => match failure.as_slice() {
-                [Value::Text(code), Value::Number(_) | Value::Negative(_), Value::Text(_)] => code.clone(),
+                [Value::Text(code), Value::Number(_) | Value::Negative(_), Value::Text(message)] => {
+                    Some((code.clone(), message.clone()))
+                }
                 other => panic!("no [code, detail, message] for {method}: {other:?}"),
             },
-            other => panic!("{method} was not refused: {other:?}"),
+            other => panic!("no answer to {method}: {other:?}"),
         }
+    }
+
+    /// Says hello by this name; gives the code and the message of the failure, if it is refused.
+    pub fn hello(&mut self, name: &str) -> Option<(String, String)> {
+        self.failure("hello", &[1.into(), name.into(), "none".into()])
     }
 
     /// The next message, or nothing if the daemon has closed the pipe; panics when neither comes in time.

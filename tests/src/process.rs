@@ -40,6 +40,12 @@ impl Job {
         Job { command, script: None, stdin: Vec::new(), limit: DEFAULT_LIMIT }
     }
 
+    /// A command to which keyboard signals mean what they usually mean: whoever runs the tests in the background may
+    /// have them ignored, and a shell cannot take that back.
+    pub fn unignored(program: impl AsRef<OsStr>) -> Job {
+        Job::new("env").arg("--default-signal=INT,QUIT").arg(program)
+    }
+
     /// Adds one argument.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Job {
         self.command.arg(arg);

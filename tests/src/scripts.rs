@@ -20,6 +20,11 @@ pub fn scripts_in(directory: &str) -> Vec<PathBuf> {
     scripts
 }
 
+/// Whether a script asks for names that only a namespace with a name server of its own has.
+pub fn is_about_names(script: &Path) -> bool {
+    name(script).starts_with("names_")
+}
+
 /// A script's file name without its ending.
 pub fn name(script: &Path) -> String {
     script.file_stem().expect("a script has a name").to_string_lossy().into_owned()

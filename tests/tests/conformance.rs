@@ -33,32 +33,12 @@ fn conforms(interpreter: Interpreter) {
     daemon.settle_to(baseline, Duration::from_secs(5));
 }
 
-#[test]
-fn on_lua51() {
-    conforms(Interpreter::Lua51);
-}
-
-#[test]
-fn on_lua52() {
-    conforms(Interpreter::Lua52);
-}
-
-#[test]
-fn on_lua53() {
-    conforms(Interpreter::Lua53);
-}
-
-#[test]
-fn on_lua54() {
-    conforms(Interpreter::Lua54);
-}
-
-#[test]
-fn on_lua55() {
-    conforms(Interpreter::Lua55);
-}
-
-#[test]
-fn on_luajit() {
-    conforms(Interpreter::LuaJit);
-}
+luasocketd_tests::each_interpreter!(
+    conforms:
+    on_lua51 = Lua51,
+    on_lua52 = Lua52,
+    on_lua53 = Lua53,
+    on_lua54 = Lua54,
+    on_lua55 = Lua55,
+    on_luajit = LuaJit,
+);

@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::Duration;
 
 use luasocketd_tests::pipe::{bind_params, notification, request};
-use luasocketd_tests::{Daemon, Pipe, Value, wait_until};
+use luasocketd_tests::{Daemon, Pipe, PolicyFile, Value, wait_until};
 
 /// Credit enough for a few of the largest datagrams.
 const WINDOW: u64 = 512 * 1024;
@@ -40,6 +40,11 @@ fn datagram(pipe: &mut Pipe, socket: u64) -> (Value, Vec<u8>) {
             return (from.clone(), bytes.clone());
         }
     }
+}
+
+/// A policy with these rules that ends what it forbids.
+fn enforced(rules: &str) -> String {
+    format!("enforce_now = true\n[[profile]]\nname = \"any\"\nallow = [{rules}]\n")
 }
 
 fn udp_peer() -> (UdpSocket, u16) {
@@ -319,13 +324,9 @@ fn an_address_with_something_behind_it_is_no_host() {
 
 #[test]
 fn a_new_policy_silences_a_socket_and_what_waits_on_it() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be created");
-    let (file, path) = (directory.path().join("policy.toml"), directory.path().join("full.sock"));
-    let own = directory.path().join("own.sock");
-    let policy =
-        |rules: &str| format!("enforce_now = true\n[[profile]]\nname = \"any\"\nallow = [{rules}]\n");
-    std::fs::write(&file, policy("\"*\"")).expect("a file can be written");
-    let daemon = Daemon::with_args(&["--config", file.to_str().expect("a plain path")]);
+    let file = PolicyFile::new(&enforced("\"*\""));
+    let (path, own) = (file.directory().join("full.sock"), file.directory().join("own.sock"));
+    let daemon = file.daemon();
     let mut pipe = Pipe::greeted(&daemon);
     let receiver = UnixDatagram::bind(&path).expect("a path can be bound");
     let bound = result(&mut pipe, "bind", &bind_params("unix-dgram", own.to_str().expect("a plain path"), 0));
@@ -338,8 +339,7 @@ fn a_new_policy_silences_a_socket_and_what_waits_on_it() {
     // One waits for room.
     pipe.write(&request(7_000, "send-to", &send(socket, to, b"after", 30_000)));
     result(&mut pipe, "sync", &[]);
-    std::fs::write(&file, policy("\"127.0.0.1\"")).expect("a file can be written");
-    daemon.signal(rustix::process::Signal::HUP);
+    file.swap(&daemon, &enforced("\"127.0.0.1\""));
     let answer = loop {
         let message = pipe.message().expect("the daemon keeps the pipe open");
         if message.list()[..2] == [1.into(), 7_000.into()] {
@@ -403,17 +403,13 @@ fn whether_ipv6_takes_ipv4_is_judged_as_the_system_has_it() {
 #[test]
 fn a_new_policy_ends_a_membership_that_it_forbids() {
     let group = || Value::List(vec!["239.255.1.2".into(), "127.0.0.1".into()]);
-    let directory = tempfile::tempdir().expect("a temporary directory can be created");
-    let file = directory.path().join("policy.toml");
-    let policy =
-        |rules: &str| format!("enforce_now = true\n[[profile]]\nname = \"any\"\nallow = [{rules}]\n");
     for (rules, leaves, kept) in [
         ("\"listen:127.0.0.1\"", false, false),
         ("\"listen:127.0.0.1\"", true, true),
         ("\"listen:127.0.0.1\", \"listen:239.255.1.2\"", false, true),
     ] {
-        std::fs::write(&file, policy("\"*\"")).expect("a file can be written");
-        let daemon = Daemon::with_args(&["--config", file.to_str().expect("a plain path")]);
+        let file = PolicyFile::new(&enforced("\"*\""));
+        let daemon = file.daemon();
         let mut pipe = Pipe::greeted(&daemon);
         let bound = result(&mut pipe, "bind", &bind_params("udp", "127.0.0.1", 0));
         let socket = bound.list()[0].number();
@@ -421,8 +417,7 @@ fn a_new_policy_ends_a_membership_that_it_forbids() {
         if leaves {
             result(&mut pipe, "set-option", &[socket.into(), "ip-drop-membership".into(), group()]);
         }
-        std::fs::write(&file, policy(rules)).expect("a file can be written");
-        daemon.signal(rustix::process::Signal::HUP);
+        file.swap(&daemon, &enforced(rules));
         wait_until("the new policy is there", Duration::from_secs(10), || {
             pipe.call("bind", &bind_params("udp", "127.0.0.2", 0)).0 != Value::Nil
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use luasocketd_tests::build::repository;
 use luasocketd_tests::process::Job;
-use luasocketd_tests::{Daemon, Interpreter, judge, scripts};
+use luasocketd_tests::{Daemon, Interpreter, judge, network, scripts};
 
 /// Lookups that fail are tried again by the system's resolver, which takes its time.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(60);
@@ -49,17 +49,13 @@ fn names() -> tempfile::TempDir {
 }
 
 /// A command in a namespace of its own with these names.
-fn in_namespace(directory: &Path) -> Job {
-    // Mounts in a user namespace of its own never reach the others, whatever their propagation.
-    let words =
-        ["--map-root-user", "--mount", "--propagation", "unchanged", "--net", "sh", "-c", PREPARE, "sh"];
-    let server = repository("tests/peers/name_server.py");
-    Job::new("unshare").args(words).arg(directory).arg(server)
+fn with_names(directory: &Path) -> Job {
+    network::in_namespace(PREPARE).arg(directory).arg(repository("tests/peers/name_server.py"))
 }
 
 fn scripts_of_names() -> Vec<PathBuf> {
     let mut all = scripts::scripts_in("differential");
-    all.retain(|script| scripts::name(script).starts_with("names_"));
+    all.retain(|script| scripts::is_about_names(script));
     assert!(!all.is_empty(), "there are no scripts of names");
     all
 }
@@ -67,15 +63,15 @@ fn scripts_of_names() -> Vec<PathBuf> {
 fn agrees(interpreter: Interpreter) {
     let directory = names();
     let daemon = Daemon::launched(|program, socket| {
-        let serve = in_namespace(directory.path()).arg(program).arg("serve").arg("--socket").arg(socket);
+        let serve = with_names(directory.path()).arg(program).arg("serve").arg("--socket").arg(socket);
         serve.args(["--allow", "*"])
     });
     let all = scripts_of_names();
     let mut failures = Vec::new();
     for script in &all {
-        let stock = in_namespace(directory.path()).env("LUA_PATH", lua_path(script));
+        let stock = with_names(directory.path()).env("LUA_PATH", lua_path(script));
         let stock = stock.arg(interpreter.path()).arg(script).limit(SCRIPT_LIMIT).run();
-        assert!(stock.status.success() && !stock.stdout.is_empty(), "the judge itself failed\n{stock}");
+        judge::assert_ran(&stock);
         let ours = interpreter.job(script, &daemon).limit(SCRIPT_LIMIT).start().finish_or_kill();
         if let Some(difference) = judge::difference(&stock, &ours) {
             failures.push(format!("{} on {}: {difference}", scripts::name(script), interpreter.name()));
@@ -89,27 +85,4 @@ fn lua_path(script: &Path) -> String {
     format!("{}/?.lua;;", beside.display())
 }
 
-#[test]
-fn on_lua51() {
-    agrees(Interpreter::Lua51);
-}
-
-#[test]
-fn on_lua52() {
-    agrees(Interpreter::Lua52);
-}
-
-#[test]
-fn on_lua53() {
-    agrees(Interpreter::Lua53);
-}
-
-#[test]
-fn on_lua54() {
-    agrees(Interpreter::Lua54);
-}
-
-#[test]
-fn on_luajit() {
-    agrees(Interpreter::LuaJit);
-}
+luasocketd_tests::each_judge!(agrees);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use luasocketd_tests::build::repository;
 use luasocketd_tests::interpreter::find_command;
-use luasocketd_tests::{Daemon, Interpreter, Job, Running, network, program, wait_until};
+use luasocketd_tests::{Daemon, Interpreter, Job, Running, network, program};
 
 /// The examples that this file tests; `every_example_has_a_test` compares it with the directory.
 const TESTED: [&str; 7] = [
@@ -118,21 +118,7 @@ fn http_get_fetches_a_page_of_a_real_server() {
 
 /// nginx or Python's http.server, whichever the machine has, with a directory of files.
 fn web_server(directory: &Path) -> (Running, u16) {
-    // A port that was free a moment ago may be taken by another test: then the next one is tried.
-    for _ in 0..5 {
-        let (listener, port) = network::listener();
-        drop(listener);
-        let mut running = web_server_job(directory, port).start();
-        let mut listens = false;
-        wait_until("the web server listens or has ended", Duration::from_secs(20), || {
-            listens = running.is_running() && TcpStream::connect(("127.0.0.1", port)).is_ok();
-            listens || !running.is_running()
-        });
-        if listens {
-            return (running, port);
-        }
-    }
-    panic!("the web server does not start");
+    network::served(|port| web_server_job(directory, port))
 }
 
 fn web_server_job(directory: &Path, port: u16) -> Job {

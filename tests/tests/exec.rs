@@ -33,12 +33,6 @@ fn sh(line: &str) -> Job {
     exec(&["--", "sh", "-c", line])
 }
 
-/// Starts a command to which keyboard signals mean what they usually mean: whoever runs the tests in the background may
-/// have them ignored, and a shell cannot take that back.
-fn unignored() -> Job {
-    Job::new("env").arg("--default-signal=INT,QUIT")
-}
-
 fn python(options: &[&str], script: &str) -> Outcome {
     exec(&[options, &["--", "/usr/bin/python3", "-c", script]].concat()).run()
 }
@@ -143,7 +137,7 @@ const TRAPS: &str = "for s in TERM HUP INT QUIT USR1 USR2 ALRM WINCH; do trap \"
 
 #[test]
 fn signals_that_are_sent_to_it_are_for_the_command() {
-    let mut running = unignored().arg(program()).args(["exec", "--", "sh", "-c", TRAPS]).start();
+    let mut running = Job::unignored(program()).args(["exec", "--", "sh", "-c", TRAPS]).start();
     assert_eq!(running.line(), "up");
     let all = [
         (Signal::TERM, "TERM"),
@@ -203,11 +197,8 @@ fn it_stops_and_goes_on_as_its_command() {
 }
 
 fn scene(name: &str, words: &[&str]) -> String {
-    let job = unignored()
-        .arg("/usr/bin/python3")
-        .arg(repository("tests/jail/terminal.py"))
-        .arg(name)
-        .arg(program());
+    let job =
+        Job::unignored("/usr/bin/python3").arg(repository("tests/jail/terminal.py")).arg(name).arg(program());
     let outcome = job.arg("exec").arg("--").args(words).limit(Duration::from_secs(50)).run();
     outcome.success()
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use luasocketd_tests::process::Job;
+use luasocketd_tests::network::in_namespace;
 use luasocketd_tests::{Daemon, Interpreter};
 
 /// A daemon in namespaces of its own, whose resolver asks a server that takes questions and says nothing.
@@ -23,21 +23,7 @@ time.sleep(60)' &
             sleep 0.5
             exec "$1" serve --socket "$2" --allow '*'
         "#;
-        // Mounts in a user namespace of its own never reach the others, whatever their propagation.
-        Job::new("unshare")
-            .args([
-                "--map-root-user",
-                "--mount",
-                "--propagation",
-                "unchanged",
-                "--net",
-                "sh",
-                "-c",
-                line,
-                "sh",
-            ])
-            .arg(program)
-            .arg(socket)
+        in_namespace(line).arg(program).arg(socket)
     })
 }
 

@@ -9,12 +9,9 @@ use std::time::Duration;
 use luasocketd_tests::build::{modules_for, repository};
 use luasocketd_tests::interpreter::find_command;
 use luasocketd_tests::process::Outcome;
-use luasocketd_tests::{Daemon, Interpreter, Job, Running, network, wait_until};
+use luasocketd_tests::{Daemon, Interpreter, Job, Running, network};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The interpreters for which Debian has LuaSocket.
-const JUDGED: [Interpreter; 5] =
-    [Interpreter::Lua51, Interpreter::Lua52, Interpreter::Lua53, Interpreter::Lua54, Interpreter::LuaJit];
 /// What every fetched body repeats.
 const PATTERN: &[u8] = b"0123456789abcdef";
 /// A large body takes some seconds, more on a busy machine.
@@ -30,7 +27,7 @@ fn layered(interpreter: Interpreter, text: &str, daemon: &Daemon) -> Job {
 /// Runs a script with arguments on each interpreter; it has to print `expected`.
 fn all_print(text: &str, args: &[&str], expected: &str) {
     let daemon = Daemon::start();
-    for interpreter in JUDGED {
+    for interpreter in Interpreter::JUDGED {
         let outcome = layered(interpreter, text, &daemon).args(args).run();
         assert_eq!(outcome.success(), expected, "on {}: {outcome}", interpreter.name());
     }
@@ -52,24 +49,12 @@ fn nginx(directory: &Path) -> (Running, u16) {
     }
     std::os::unix::fs::symlink(directory, directory.join("chunked")).expect("a link can be made");
     let nginx = find_command("nginx").expect("nginx is missing; run: apt-get install nginx-light");
-    // A port that was free a moment ago may be taken by another test: then the next one is tried.
-    for _ in 0..5 {
-        let (listener, port) = network::listener();
-        drop(listener);
+    network::served(|port| {
         let config = directory.join("nginx.conf");
         std::fs::write(&config, nginx_config(directory, port)).expect("a file can be written");
         let job = Job::new(&nginx).arg("-p").arg(directory).arg("-c").arg(config).args(["-e", "stderr"]);
-        let mut running = job.limit(LARGE_LIMIT * 6).start();
-        let mut listens = false;
-        wait_until("nginx listens or has ended", Duration::from_secs(20), || {
-            listens = running.is_running() && TcpStream::connect(("127.0.0.1", port)).is_ok();
-            listens || !running.is_running()
-        });
-        if listens {
-            return (running, port);
-        }
-    }
-    panic!("nginx does not start");
+        job.limit(LARGE_LIMIT * 6)
+    })
 }
 
 /// Server-side includes leave the length open, so such a body comes in chunks.
@@ -119,7 +104,7 @@ fn http_fetches_bodies_of_1_and_100_megabytes_from_nginx() {
         let outcome = job.limit(LARGE_LIMIT).run();
         assert_eq!(outcome.success(), expected, "{path} on {}: {outcome}", interpreter.name());
     };
-    for interpreter in JUDGED {
+    for interpreter in Interpreter::JUDGED {
         fetch(interpreter, "/1m", "1\t200\t1048576\tlength\n");
         fetch(interpreter, "/chunked/1m", "1\t200\t1048576\tchunked\n");
     }
@@ -161,7 +146,7 @@ fn http_follows_posts_asks_heads_and_goes_through_proxies() {
         print(mime.b64("user:pass"), mime.unb64("dXNlcjpwYXNz"))
     "#;
     let daemon = Daemon::start();
-    for interpreter in JUDGED {
+    for interpreter in Interpreter::JUDGED {
         let stock = interpreter.stock_inline(script).arg(&port).run();
         let ours = layered(interpreter, script, &daemon).arg(&port).run();
         assert!(stock.success().lines().count() >= 15, "the judge itself failed\n{stock}");
@@ -194,7 +179,7 @@ fn smtp_sends_a_mail_with_an_attachment() {
             source = message, server = "127.0.0.1", port = arg[1], domain = "test.example"})
     "#;
     let daemon = Daemon::start();
-    for interpreter in JUDGED {
+    for interpreter in Interpreter::JUDGED {
         let (server, port) = peer("smtp_server.py");
         let outcome = layered(interpreter, script, &daemon).arg(port).run();
         assert_eq!(outcome.success().trim_end(), "1", "on {}: {outcome}", interpreter.name());
@@ -231,7 +216,7 @@ fn ftp_gets_and_puts_files() {
     "#;
     let expected = |ten: &str| format!("hello by ftp\n1048576\n{ten}\nput by lua\nnil\t550 no\n");
     let daemon = Daemon::start();
-    for interpreter in JUDGED {
+    for interpreter in Interpreter::JUDGED {
         let stock = interpreter.stock_inline(script).arg(&port).run();
         let ours = layered(interpreter, script, &daemon).arg(&port).run();
         assert_eq!(ours.success(), stock.success(), "on {}: {ours}", interpreter.name());
@@ -265,7 +250,7 @@ fn without_luasocket_our_own_file_is_complete() {
         print(table.concat(words, "\n"))
     "#;
     let daemon = Daemon::start();
-    for interpreter in JUDGED {
+    for interpreter in Interpreter::JUDGED {
         let stock = interpreter.stock_inline(script).run();
         let ours = interpreter.inline(script, &daemon).run();
         assert_eq!(ours.success(), stock.success(), "on {}", interpreter.name());
@@ -342,7 +327,7 @@ fn luaevent_waits_on_the_descriptor_that_getfd_answers() {
         io.stdout:flush()
         luaevent.loop()
     "#;
-    for interpreter in JUDGED {
+    for interpreter in Interpreter::JUDGED {
         let daemon = Daemon::start();
         let mut server = layered(interpreter, script, &daemon).limit(LARGE_LIMIT).start();
         let port: u16 = server.line().parse().expect("it says its port");
@@ -416,7 +401,7 @@ fn too_many_sockets_are_an_error_with_the_systems_text() {
         print(object, err) -- covers: 2.3/too-many
     "#;
     let limited = Daemon::with_descriptor_limit(64);
-    for interpreter in JUDGED {
+    for interpreter in Interpreter::JUDGED {
         let shell = Job::new("sh").args(["-c", "ulimit -n 64; exec \"$0\" \"$1\""]).arg(interpreter.path());
         let stock = shell.script(script).run();
         let ours = interpreter.inline(script, &limited).run();

@@ -3,7 +3,8 @@
 
 use std::fs;
 
-use luasocketd_tests::{Daemon, Interpreter, Job};
+use luasocketd_tests::network::in_namespace;
+use luasocketd_tests::{Daemon, Interpreter};
 
 /// Answers every question with the next one of these, all without a time to live: addresses of this machine and
 /// its neighbours, alone, after and before the one public address. Beside it, at all addresses of the namespace,
@@ -63,22 +64,7 @@ fn with_fickle_name_server(rules: &[&str]) -> Daemon {
             shift 3
             exec "$program" serve --socket "$socket" "$@"
         "#;
-        // Mounts in a user namespace of its own never reach the others, whatever their propagation.
-        let job = Job::new("unshare")
-            .args([
-                "--map-root-user",
-                "--mount",
-                "--propagation",
-                "unchanged",
-                "--net",
-                "sh",
-                "-c",
-                line,
-                "sh",
-            ])
-            .arg(program)
-            .arg(socket)
-            .arg(SERVERS);
+        let job = in_namespace(line).arg(program).arg(socket).arg(SERVERS);
         rules.iter().fold(job, |job, rule| job.args(["--allow", rule]))
     })
 }

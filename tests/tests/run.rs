@@ -220,7 +220,7 @@ const BUSY: &str = "print('up') io.stdout:flush() while true do end";
 #[test]
 fn signals_that_are_sent_to_it_are_for_the_script() {
     for (signal, number) in [(Signal::INT, 2), (Signal::TERM, 15), (Signal::HUP, 1), (Signal::QUIT, 3)] {
-        let mut running = Job::new(program()).arg("run").script(BUSY).start();
+        let mut running = Job::unignored(program()).arg("run").script(BUSY).start();
         assert_eq!(running.line(), "up");
         running.signal(signal);
         let outcome = running.finish();

@@ -251,6 +251,7 @@ pub(crate) fn shutting_down() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::GROUPS_MAX;
     use super::*;
 
     #[test]
@@ -265,6 +266,7 @@ mod tests {
             assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
         }
         assert!(documented.contains(&format!("and {PIPE_BYTES} for the pipe")));
+        assert!(documented.contains(&format!("at most {GROUPS_MAX} multicast groups")));
         let keys = Resource::ALL.iter().map(|resource| (resource.to_string(), resource.key()));
         let rates = Rates::KEYS.iter().map(|&(key, name)| (name.to_owned(), key));
         for (name, key) in keys.chain(rates) {

@@ -15,7 +15,7 @@ use super::socket::{Socket, State};
 
 /// Groups of one socket: three times what Linux lets a socket join unless its operator has changed that (20, the
 /// sysctl igmp_max_memberships).
-const GROUPS_MAX: usize = 64;
+pub(crate) const GROUPS_MAX: usize = 64;
 
 /// What setting an option changes for the policy, once the system has done it.
 enum Effect {
