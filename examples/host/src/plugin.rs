@@ -37,6 +37,9 @@ pub enum Problem {
     Script(String),
 }
 
+/// What Lua 5.3 says, as of any error of a script's, when there is no memory for a string that is being made.
+const NO_BUFFER: &str = "not enough memory for buffer allocation";
+
 /// The error that ends a plug-in whose time is up.
 #[derive(Debug, thiserror::Error)]
 #[error("time is up")]
@@ -128,9 +131,10 @@ fn explain(error: &mlua::Error, limits: Limits) -> Problem {
     }
     match error {
         mlua::Error::MemoryError(_) => Problem::Memory(limits.memory),
-        mlua::Error::RuntimeError(text) => {
-            Problem::Script(text.lines().next().unwrap_or_default().to_owned())
-        }
+        mlua::Error::RuntimeError(text) => match text.lines().next().unwrap_or_default() {
+            line if line.ends_with(NO_BUFFER) => Problem::Memory(limits.memory),
+            line => Problem::Script(line.to_owned()),
+        },
         mlua::Error::CallbackError { cause, .. } => explain(cause, limits),
         other => Problem::Script(other.to_string()),
     }

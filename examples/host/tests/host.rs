@@ -74,6 +74,7 @@ fn plugins_that_misbehave_harm_only_themselves() {
         ("fine", r#"require("socket").sleep(1) print("fine to the end", ...)"#),
         ("endless", "while true do pcall(function() while true do end end) end"),
         ("greedy", "local all = {} for i = 1, 1e9 do all[i] = ('x'):rep(1e5) .. i end"),
+        ("gross", "local all = ('x'):rep(5e7)"),
         (
             "waiting",
             r#"
@@ -94,6 +95,7 @@ fn plugins_that_misbehave_harm_only_themselves() {
     said("endless", "it ran for more than 5s");
     said("waiting", "it ran for more than 5s");
     said("greedy", "it wanted more than 16 MiB of memory");
+    said("gross", "it wanted more than 16 MiB of memory");
     said("curious", "there is no module 'os'");
     assert!(!errors.contains("fine.lua"), "{outcome}");
     assert_eq!(outcome.status.code(), Some(1), "{outcome}");
