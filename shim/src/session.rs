@@ -27,9 +27,9 @@ use rustix::io::Errno;
 use slab::Slab;
 
 use crate::find::{NoPipe, Source};
-use crate::limits::{Limits, Mode, Until};
+use crate::limits::{Limits, Mode, Style, Until};
 use crate::mux::Reply;
-use crate::pipe::{CONTROL_LIMIT, Host, Interrupted, Pipe};
+use crate::pipe::{CONTROL_LIMIT, GRACE, Host, Interrupted, Pipe};
 use crate::stream::closed;
 
 pub(crate) use connect::Place;
@@ -349,6 +349,17 @@ impl Session {
         pipe.mux().inform(&ClientNote::Timeout(Timeout { socket: id, block_ms, total_ms }));
     }
 
+    /// How long a call on an object may take that begins now.
+    fn time_for(&self, key: Key) -> CallTime {
+        let limits = self.limits(key).unwrap_or(Limits::none(Style::PerCall));
+        let now = Instant::now();
+        let until = limits.until(now, now);
+        match limits.is_instant() {
+            true => CallTime { until, timeout_ms: Some(0), patience: control() },
+            false => CallTime { until, timeout_ms: until.remaining_ms(now), patience: until.later(GRACE) },
+        }
+    }
+
     /// Looks at or changes an object.
     fn with<T>(&self, key: Key, change: impl FnOnce(&mut Socket) -> T) -> Option<T> {
         self.sockets.borrow_mut().get_mut(key.0).map(change)
@@ -377,6 +388,24 @@ impl Drop for Session {
         if let Some((pipe, _)) = self.pipe.take() {
             pipe.farewell();
         }
+    }
+}
+
+/// How long one call may take.
+#[derive(Clone, Copy, Debug)]
+struct CallTime {
+    until: Until,
+    /// What the daemon is told; an instant call is answered at once.
+    timeout_ms: Option<u64>,
+    /// How long its answer is waited for.
+    patience: Until,
+}
+
+impl CallTime {
+    /// What the daemon is told of a call that may have to look a name up: a numeric address needs no lookup, so an
+    /// instant limit must not fail it.
+    fn of_lookup(self) -> Option<u64> {
+        self.timeout_ms.filter(|ms| *ms > 0)
     }
 }
 

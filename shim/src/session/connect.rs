@@ -44,18 +44,14 @@ impl Session {
 
     /// Binds an object, giving it a socket if it has none; gives the address it got.
     pub(crate) fn bind(&self, host: &dyn Host, key: Key, place: Place<'_>) -> Outcome<Address> {
-        let limits = self.limits(key).unwrap_or(Limits::none(Style::PerCall));
-        let now = Instant::now();
-        let until = limits.until(now, now);
+        let time = self.time_for(key);
         let Place { host: name, port, family, reuse_address } = place;
         let kind = self.kind(key);
         let left = self.left_socket(key);
         let (pipe, own) = match &left {
-            Some(_) => (self.pipe(host, until)?, None),
-            None => self.socket_or_pipe(host, key, until)?,
+            Some(_) => (self.pipe(host, time.until)?, None),
+            None => self.socket_or_pipe(host, key, time.until)?,
         };
-        // A numeric address needs no lookup, so an instant limit must not fail it.
-        let timeout_ms = if limits.is_instant() { None } else { until.remaining_ms(now) };
         let call = Call::Bind(Bind {
             socket: own,
             kind,
@@ -63,11 +59,10 @@ impl Session {
             port,
             family,
             reuse_address,
-            timeout_ms,
+            timeout_ms: time.of_lookup(),
             window: if own.is_none() { window_of(kind) } else { 0 },
         });
-        let patience = if limits.is_instant() { control() } else { until.later(GRACE) };
-        let answer = pipe.call(host, &call, patience)?;
+        let answer = pipe.call(host, &call, time.patience)?;
         // LuaSocket's resolver complains before the socket of an earlier bind is thrown away.
         if let Some(Line { pipe, id }) = left
             && !matches!(&answer, Err(failure) if failure.code == Code::Resolve)

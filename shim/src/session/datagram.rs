@@ -2,7 +2,6 @@
 
 use std::net::Ipv6Addr;
 use std::rc::Rc;
-use std::time::Instant;
 
 use luasocketd_protocol::{Call, ClearPeer, Code, Failure, Family, Peer, SendTo, SetPeer};
 use rustix::io::Errno;
@@ -11,10 +10,9 @@ use super::socket::{Key, Line, State};
 use super::transfer::{Clock, Stopped};
 use super::{Outcome, Session, Trouble, control};
 use crate::inet::aton;
-use crate::limits::{Limits, Style, Until};
 use crate::mailbox::{Letter, window_of};
 use crate::mux::Reply;
-use crate::pipe::{GRACE, Host, Interrupted, Woken};
+use crate::pipe::{Host, Interrupted, Woken};
 use crate::stream::closed;
 use crate::text::gai;
 
@@ -106,9 +104,10 @@ impl Session {
             Receiver::Address(name, port) => (Some(name), port),
             Receiver::Path(path) => (Some(path), ""),
         };
-        let (timeout_ms, patience) = self.time_for(key);
+        let time = self.time_for(key);
+        let timeout_ms = time.timeout_ms;
         let call = Call::SendTo(SendTo { socket: id, host: name, port, timeout_ms, bytes });
-        match pipe.call(host, &call, patience)?? {
+        match pipe.call(host, &call, time.patience)?? {
             Reply::Sent(sent) => Ok(usize::try_from(sent).unwrap_or(usize::MAX)),
             _ => Err(closed().into()),
         }
@@ -152,22 +151,17 @@ impl Session {
 
     /// Gives an object its one peer, and a socket if it has none. When it fails nothing has changed.
     pub(crate) fn set_peer(&self, host: &dyn Host, key: Key, name: &str, port: &str) -> Outcome<()> {
-        let limits = self.limits(key).unwrap_or(Limits::none(Style::PerCall));
-        let now = Instant::now();
-        let until = limits.until(now, now);
-        let (pipe, own) = self.socket_or_pipe(host, key, until)?;
-        // As in `bind`.
-        let timeout_ms = if limits.is_instant() { None } else { until.remaining_ms(now) };
-        let patience = if limits.is_instant() { control() } else { until.later(GRACE) };
+        let time = self.time_for(key);
+        let (pipe, own) = self.socket_or_pipe(host, key, time.until)?;
         let call = Call::SetPeer(SetPeer {
             socket: own,
             host: name,
             port,
             family: self.family(key),
-            timeout_ms,
+            timeout_ms: time.of_lookup(),
             window: if own.is_none() { window_of(self.kind(key)) } else { 0 },
         });
-        let Reply::Peer(Peer { socket, local, .. }) = pipe.call(host, &call, patience)?? else {
+        let Reply::Peer(Peer { socket, local, .. }) = pipe.call(host, &call, time.patience)?? else {
             return Err(closed().into());
         };
         self.set_family(key, local.family);
@@ -189,18 +183,6 @@ impl Session {
             _ => None,
         })
         .flatten()
-    }
-
-    /// What the daemon is told of an object's limits, and how long it is waited for: an instant call is
-    /// answered at once.
-    pub(super) fn time_for(&self, key: Key) -> (Option<u64>, Until) {
-        let limits = self.limits(key).unwrap_or(Limits::none(Style::PerCall));
-        if limits.is_instant() {
-            return (Some(0), control());
-        }
-        let now = Instant::now();
-        let until = limits.until(now, now);
-        (until.remaining_ms(now), until.later(GRACE))
     }
 
     fn set_family(&self, key: Key, family: Family) {

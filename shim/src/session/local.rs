@@ -35,7 +35,8 @@ impl Session {
     /// Connects an object to a path: a stream waits within its limits while the other side's backlog is full.
     pub(crate) fn connect_path(&self, host: &dyn Host, key: Key, path: &LocalPath) -> Outcome<()> {
         let Some(Line { pipe, id }) = self.idle(key) else { return Err(closed().into()) };
-        let (timeout_ms, patience) = self.time_for(key);
+        let time = self.time_for(key);
+        let timeout_ms = time.timeout_ms;
         let (socket, name, port, family) = (Some(id), &*path.absolute, "", Family::Unix);
         let call = if self.kind(key).is_datagram() {
             Call::SetPeer(SetPeer { socket, host: name, port, family, timeout_ms, window: 0 })
@@ -43,7 +44,7 @@ impl Session {
             let window = RECEIVE_WINDOW;
             Call::Connect(Connect { socket, host: name, port, family, timeout_ms, window })
         };
-        match self.or_close(key, pipe.call(host, &call, patience)?)? {
+        match self.or_close(key, pipe.call(host, &call, time.patience)?)? {
             Reply::Endpoint(endpoint) => self.on_connected(key, &pipe, endpoint, false),
             _ => Ok(()),
         }
