@@ -11,6 +11,7 @@
 
 mod failure;
 mod frame;
+mod inet;
 mod limits;
 mod message;
 mod options;
@@ -24,6 +25,7 @@ pub use frame::{
     DATA_HEADER, Envelope, Frame, FrameError, data_header, decode, encode_failure, encode_note, encode_reply,
     encode_request,
 };
+pub use inet::aton;
 pub use limits::{
     CLIENT_NAME_MAX, DATAGRAM_OVERHEAD, HOST_MAX, MAX_DATA, MAX_FRAME, MAX_WINDOW, PATH_MAX, PORT_MAX,
     UDP_MAX, UNIX_DGRAM_MAX, VERSION,

@@ -18,7 +18,6 @@
 
 mod buffer;
 mod find;
-mod inet;
 mod limits;
 mod lua;
 mod mailbox;

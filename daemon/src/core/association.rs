@@ -314,7 +314,7 @@ impl Core {
                 Ok((socket, Origin { request, fresh: false }))
             }
             None => {
-                let state = State::Datagrams(Box::new(Datagrams::new(kind, family, window)));
+                let state = State::Datagrams(Box::new(Datagrams::new(family, window)));
                 let socket = self.new_socket(client, kind, state)?;
                 self.begin_socket_call(client, request, socket, timeout_ms, now)?;
                 Ok((socket, Origin { request, fresh: true }))

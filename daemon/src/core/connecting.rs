@@ -97,8 +97,8 @@ impl Core {
         let counted = self.count_connect(client, now);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         entry.note_admitted(Verb::Connect, &path, vec![Place::Path(path.clone())]);
-        entry.state =
-            State::DialingPath { request, connect, follow, backoff: Backoff::default(), next_attempt: None };
+        let backoff = Backoff::default();
+        entry.state = State::DialingPath { request, connect, backoff, next_attempt: None };
         match counted {
             Ok(()) => self.act(Action::DialPath { socket, path, follow }),
             Err(refusal) => self.fail_socket_call(socket, refusal),
@@ -231,12 +231,12 @@ impl Core {
     }
 
     pub(crate) fn on_dial_delay(&mut self, socket: SocketId, now: Instant) {
-        if let Some(State::DialingPath { connect, follow, next_attempt, .. }) =
-            self.sockets.get_mut(socket).map(|socket| &mut socket.state)
-        {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        if let State::DialingPath { connect, next_attempt, .. } = &mut entry.state {
             *next_attempt = None;
-            let action = Action::DialPath { socket, path: connect.host.clone(), follow: *follow };
-            return self.act(action);
+            let (client, path) = (entry.client, connect.host.clone());
+            let follow = self.follows_links(client);
+            return self.act(Action::DialPath { socket, path, follow });
         }
         self.start_attempt(socket, true, now);
     }

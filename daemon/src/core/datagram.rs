@@ -25,7 +25,6 @@ use super::socket::State;
 /// What a datagram socket is doing.
 #[derive(Debug)]
 pub(crate) struct Datagrams {
-    pub(super) kind: Kind,
     /// Unspec until the system has been asked for a socket.
     pub(super) family: Family,
     /// Where the policy lets it take datagrams from anybody.
@@ -48,9 +47,8 @@ pub(crate) struct Datagrams {
 }
 
 impl Datagrams {
-    pub(crate) fn new(kind: Kind, family: Family, window: u32) -> Self {
+    pub(crate) fn new(family: Family, window: u32) -> Self {
         Datagrams {
-            kind,
             family,
             bound: None,
             peer: None,
@@ -64,10 +62,10 @@ impl Datagrams {
         }
     }
 
-    /// The credit, if it covers the largest datagram there can be.
-    pub(crate) fn push_credit(&self) -> usize {
+    /// The credit, if it covers the largest datagram that a socket of this kind can get.
+    pub(crate) fn push_credit(&self, kind: Kind) -> usize {
         let credit = self.push.available();
-        if credit < self.kind.datagram_max() + DATAGRAM_OVERHEAD { 0 } else { credit }
+        if credit < kind.datagram_max() + DATAGRAM_OVERHEAD { 0 } else { credit }
     }
 
     pub(crate) fn on_pushed(&mut self, cost: usize) {

@@ -15,11 +15,12 @@ impl Core {
     /// the next datagram, however large it is, or nothing. Where it is none, [`Action::Resume`] comes when
     /// there is credit again.
     pub fn push_credit(&mut self, id: SocketId, now: Instant) -> usize {
-        let credit = match self.sockets.get(id).map(|socket| &socket.state) {
-            Some(State::Connected(flow)) if !flow.failed => flow.push_credit(),
+        let Some(socket) = self.sockets.get(id) else { return 0 };
+        let credit = match &socket.state {
+            State::Connected(flow) if !flow.failed => flow.push_credit(),
             // A datagram cannot be cut: one that takes more than is allowed is made up for by a pause.
-            Some(State::Datagrams(datagrams)) => {
-                let credit = datagrams.push_credit();
+            State::Datagrams(datagrams) => {
+                let credit = datagrams.push_credit(socket.kind);
                 let may_pass = credit > 0 && self.allowance(id, Way::FromNetwork, now) > 0;
                 return if may_pass { credit } else { 0 };
             }

@@ -207,7 +207,7 @@ impl Core {
             Ok(()) => {
                 let has_datagrams = entry.kind.is_datagram();
                 entry.state = match has_datagrams {
-                    true => State::Datagrams(Box::new(Datagrams::new(entry.kind, family, window))),
+                    true => State::Datagrams(Box::new(Datagrams::new(family, window))),
                     false => State::Idle { family, bound: None },
                 };
                 self.reply(client, request, Reply::Socket(socket));

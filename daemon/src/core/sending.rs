@@ -44,8 +44,9 @@ impl Core {
         send: SendTo<'_>,
         now: Instant,
     ) -> Result<Option<Reply>, Failure> {
+        let kind = self.own(client, send.socket)?.kind;
         let datagrams = self.datagrams(client, send.socket)?;
-        let (kind, family, has_peer) = (datagrams.kind, datagrams.family, datagrams.peer.is_some());
+        let (family, has_peer) = (datagrams.family, datagrams.peer.is_some());
         let last = datagrams.last.clone();
         if send.bytes.len() > kind.datagram_max() {
             return Err(Failure::os(errno::EMSGSIZE));

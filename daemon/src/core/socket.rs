@@ -69,13 +69,7 @@ pub(crate) enum State {
     /// The request waits for a connection.
     Dialing { request: u32, connect: ConnectPlan, dial: Dial, next_attempt: Option<Instant> },
     /// The request waits for the listener of a path to have room, until the next attempt.
-    DialingPath {
-        request: u32,
-        connect: ConnectPlan,
-        follow: bool,
-        backoff: Backoff,
-        next_attempt: Option<Instant>,
-    },
+    DialingPath { request: u32, connect: ConnectPlan, backoff: Backoff, next_attempt: Option<Instant> },
     /// The request waits for the system to make it listen.
     Starting { request: u32, family: Family, bound: Option<(String, Place)> },
     /// It gives connections to whoever asks.

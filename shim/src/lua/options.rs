@@ -1,15 +1,14 @@
 //! `getoption` and `setoption` of LuaSocket 3.1's objects.
 
 use std::ffi::CStr;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use luasocketd_protocol::{Kind as SocketKind, OptionKind, OptionValue, SocketOption};
+use luasocketd_protocol::{Kind as SocketKind, OptionKind, OptionValue, SocketOption, aton};
 
 use super::answer::{Action, Say, Value};
 use super::function::Kind;
 use super::raw::Call;
 use super::tcp::failed;
-use crate::inet::aton;
 use crate::session::Trouble;
 use crate::text::v3_1;
 
@@ -137,7 +136,7 @@ fn group(call: &Call<'_>) -> Parsed<OptionValue> {
     if call.text(FIRST_FIELD).is_none() {
         return wrong(call, "string 'multiaddr' field expected");
     }
-    let Some(group) = aton(&call.c_text(FIRST_FIELD)) else {
+    let Some(group) = leading_address(&call.c_text(FIRST_FIELD)) else {
         return wrong(call, "invalid 'multiaddr' ip address");
     };
     if call.text(SECOND_FIELD).is_none() {
@@ -171,7 +170,14 @@ fn group6(call: &Call<'_>) -> Parsed<OptionValue> {
 
 /// An IPv4 address of this machine; `*` for any.
 fn address(text: &str) -> Option<String> {
-    if text == "*" { Some("0.0.0.0".to_owned()) } else { aton(text).map(|address| address.to_string()) }
+    let address = if text == "*" { Some(Ipv4Addr::UNSPECIFIED) } else { leading_address(text) };
+    address.map(|address| address.to_string())
+}
+
+/// As inet_aton(3) has it, which LuaSocket asks: what follows a space is ignored.
+fn leading_address(text: &str) -> Option<Ipv4Addr> {
+    let end = text.find(|c: char| c.is_ascii_whitespace() || c == '\x0b').unwrap_or(text.len());
+    aton(&text[..end])
 }
 
 fn text(call: &Call<'_>) -> Parsed<String> {
@@ -193,4 +199,17 @@ fn expected(call: &Call<'_>, what: &str) -> i32 {
 fn wrong<T>(call: &Call<'_>, text: &str) -> Parsed<T> {
     call.say(format_args!("{text}"));
     Err(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_space_is_ignored() {
+        for text in ["1.2.3.4 and more", "1.2.3.4\n", "1.2.3.4\x0b", "1.2.3.4"] {
+            assert_eq!(leading_address(text), Some(Ipv4Addr::new(1, 2, 3, 4)), "{text:?}");
+        }
+        assert_eq!((leading_address(" 1.2.3.4"), leading_address("1.2.3.4x")), (None, None));
+    }
 }

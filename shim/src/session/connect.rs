@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use luasocketd_protocol::{
     Accept, Address, Bind, Bound, Call, Code, Connect, Endpoint, Failure, Family, Listen, Open, SocketId,
+    aton,
 };
 use rustix::io::Errno;
 
 use super::socket::{Key, Line, State};
 use super::{Outcome, Session, Trouble, control};
-use crate::inet::aton;
 use crate::limits::{Limits, Style, Until};
 use crate::mailbox::window_of;
 use crate::mux::{Reply, Ticket};

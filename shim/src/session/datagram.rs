@@ -3,13 +3,12 @@
 use std::net::Ipv6Addr;
 use std::rc::Rc;
 
-use luasocketd_protocol::{Call, ClearPeer, Code, Failure, Family, Peer, SendTo, SetPeer};
+use luasocketd_protocol::{Call, ClearPeer, Code, Failure, Family, Peer, SendTo, SetPeer, aton};
 use rustix::io::Errno;
 
 use super::socket::{Key, Line, State};
 use super::transfer::{Clock, Stopped};
 use super::{Outcome, Session, Trouble, control};
-use crate::inet::aton;
 use crate::mailbox::{Letter, window_of};
 use crate::mux::Reply;
 use crate::pipe::{Host, Interrupted, Woken};

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use luasocketd_protocol::aton;
+
 /// The address that a text means to the system's resolver, which then asks nobody.
 ///
-/// Besides the ordinary spellings these are inet_aton(3)'s (one to four parts, each decimal, octal after a
-/// `0`, or hexadecimal after `0x`) and an IPv6 address with a scope (`fe80::1%eth0`). An IPv4-mapped
-/// address is the IPv4 address that the kernel makes of it.
+/// Besides the ordinary spellings these are inet_aton(3)'s ([`aton`]) and an IPv6 address with a scope
+/// (`fe80::1%eth0`). An IPv4-mapped address is the IPv4 address that the kernel makes of it.
 pub fn parse_address(text: &str) -> Option<IpAddr> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(ip.to_canonical());
@@ -16,34 +17,7 @@ pub fn parse_address(text: &str) -> Option<IpAddr> {
         let ip = address.parse::<Ipv6Addr>().ok().filter(|_| !scope.is_empty())?;
         return Some(IpAddr::V6(ip).to_canonical());
     }
-    parse_parts(text).map(IpAddr::V4)
-}
-
-/// An IPv4 address as inet_aton(3) reads it: the last part fills what the parts before it leave.
-fn parse_parts(text: &str) -> Option<Ipv4Addr> {
-    let parts: Vec<u32> = text.split('.').map(parse_part).collect::<Option<_>>()?;
-    let (&last, first) = parts.split_last()?;
-    if first.len() > 3 || first.iter().any(|&part| part > 0xff) {
-        return None;
-    }
-    let left = 32 - 8 * first.len() as u32;
-    if left < 32 && last >> left != 0 {
-        return None;
-    }
-    let high = first.iter().fold(0u32, |high, part| high << 8 | part);
-    // Without parts before it the last one is everything.
-    Some(Ipv4Addr::from(if left == 32 { last } else { high << left | last }))
-}
-
-fn parse_part(text: &str) -> Option<u32> {
-    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => (digits, 16),
-        None if text.len() > 1 && text.starts_with('0') => (text, 8),
-        None => (text, 10),
-    };
-    // `from_str_radix` would take a sign.
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| (byte as char).is_digit(radix));
-    is_number.then(|| u32::from_str_radix(digits, radix).ok())?
+    aton(text).map(IpAddr::V4)
 }
 
 /// An address and the IPv4 addresses that traffic to it ends at.
