@@ -37,6 +37,7 @@ mod sending;
 mod slots;
 mod socket;
 mod timers;
+pub mod trail;
 
 pub use action::{Action, Answer, Ask, Input, Lookup, Names, Question, Reply};
 pub use client::{Credentials, Identity};
