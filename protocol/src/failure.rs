@@ -51,6 +51,8 @@ codes! {
     Cancelled = "cancelled",
     /// The daemon is ending and starts nothing new.
     ShuttingDown = "shutting-down",
+    /// The audit trail cannot be written, and nothing is done that is not recorded.
+    Unrecorded = "unrecorded",
 }
 
 /// A failed request, or the reason why a socket broke.

@@ -117,8 +117,8 @@ impl Jailed {
         let config = Config { policy: Policy::new(policy.allow.clone()), ..Config::default() };
         let mut worker = Worker::new(config, signals)?;
         let (ours, theirs) = UnixStream::pair()?;
-        worker.add_client(ours)?;
         let child = spawn(helper, theirs)?;
+        worker.add_client(ours, child.as_raw_nonzero().get())?;
         if let Some(time) = jail.time {
             // The option takes whole seconds above 0 that fit.
             alarm::set(u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(1));

@@ -11,7 +11,9 @@ use serde::{Serialize, Serializer};
 
 use super::place::Place;
 use super::policy::{Judgement, Policy};
+use super::question::{Answer, Lookup};
 use super::slots::{ClientId, LookupId};
+use super::trail::{Record, TrailId};
 
 /// The two addresses of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +168,13 @@ pub enum Input<'a> {
         /// Which request.
         request: u32,
     },
+    /// A decision is in the audit trail, or cannot be: why not, for people.
+    Recorded {
+        /// Which decision.
+        id: TrailId,
+        /// Whether it is.
+        result: Result<(), String>,
+    },
     /// The operator has a new policy.
     NewPolicy {
         /// What judges from here on.
@@ -241,6 +250,15 @@ pub enum Action {
         client: ClientId,
         /// For the operator's log; empty for an ordinary end.
         reason: String,
+    },
+    /// Add a record to the audit trail.
+    Record {
+        /// What.
+        record: Record,
+        /// Of which socket, if it has one.
+        socket: Option<SocketId>,
+        /// Whether [`Input::Recorded`] is waited for.
+        wanted: bool,
     },
     /// The policy was asked: tell the operator.
     Judged {
@@ -393,60 +411,6 @@ pub enum Action {
         /// Which socket.
         socket: SocketId,
     },
-}
-
-/// A question to the resolver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lookup {
-    /// Which lookup.
-    pub lookup: LookupId,
-    /// What is asked.
-    pub question: Question,
-}
-
-/// What the resolver can be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// The addresses of a name (getaddrinfo(3)).
-    Addresses {
-        /// The host name or address.
-        host: String,
-        /// The port number or service name, if one is asked for.
-        port: Option<String>,
-        /// Which addresses are wanted.
-        family: Family,
-        /// For which kind of socket.
-        kind: Kind,
-        /// Whether host and port are only numbers in an unusual spelling: no server is asked.
-        numeric: bool,
-    },
-    /// All that is known of a host (gethostbyname(3), gethostbyaddr(3)).
-    Host(String),
-    /// The names of these addresses (getnameinfo(3)); of those that are not marked only the numbers.
-    NamesOf {
-        /// The addresses, and whether their names may be asked for.
-        addresses: Vec<(SocketAddr, bool)>,
-        /// Whether the name of their port is wanted.
-        service: bool,
-    },
-    /// The names of a host's addresses and of a port (getnameinfo(3)).
-    Names {
-        /// The host name or address.
-        host: Option<String>,
-        /// The port number or service name.
-        service: Option<String>,
-    },
-}
-
-/// What the resolver answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The addresses in the resolver's order.
-    Addresses(Vec<SocketAddr>),
-    /// To [`Question::Host`].
-    Host(HostEntry),
-    /// To [`Question::Names`].
-    Names(NameInfo),
 }
 
 /// A question about a socket that the system answers.

@@ -57,6 +57,7 @@ impl Core {
             entry.meter.borrow_mut().set_rates(profile.rates.clone(), now);
         }
         entry.profile = profile;
+        entry.introduce();
     }
 
     /// Puts a new policy in the place of the old one: from here on it judges whatever is asked. Connections
@@ -92,7 +93,10 @@ impl Core {
             self.sockets.iter().filter_map(|(id, _)| Some((id, self.second_thoughts(id)?))).collect();
         for (id, failure) in forbidden {
             match self.sockets.get(id).map(|socket| &socket.state) {
-                Some(State::Dialing { .. } | State::DialingPath { .. }) => self.fail_socket_call(id, failure),
+                Some(State::Dialing { .. } | State::DialingPath { .. } | State::Starting { .. }) => {
+                    self.fail_socket_call(id, failure);
+                }
+                Some(State::Reserved) => self.refuse_arrival(id, failure),
                 Some(State::Datagrams(_)) => self.isolate_datagrams(id, failure),
                 Some(State::Listening { .. }) => self.stop_listening(id, &failure),
                 _ => self.break_socket(id, failure),

@@ -13,10 +13,12 @@ use super::judging::sieve;
 use super::machine::{Core, shutting_down};
 use super::numbers::errno;
 use super::place::{Place, check_path};
-use super::policy::Verb;
+use super::policy::{Verb, Verdict};
+use super::recording::{Asked, Findings};
 use super::requests::{bad_argument, check_name};
 use super::slots::ClientId;
 use super::socket::{BindPlan, Plan, State};
+use super::trail::Matter;
 
 impl Core {
     pub(crate) fn on_bind(
@@ -46,13 +48,15 @@ impl Core {
         } else {
             own.as_ref().map_or(bind.family, |(family, _)| *family)
         };
+        let asked = self.asked_to_bind(kind, &bind);
         let plan = BindPlan {
             host: bind.host.to_owned(),
+            asked: asked.clone(),
             dual: family == Family::Dual && bind.host == "*",
             reuse_address: bind.reuse_address,
             own,
         };
-        let places = self.places_to_bind(client, bind.host, bind.port, family)?;
+        let (places, verdict) = self.places_to_bind(client, &bind, family, &asked)?;
         let timeout_ms = self.bounded(client, bind.timeout_ms);
         let socket = match bind.socket {
             Some(socket) => {
@@ -69,33 +73,41 @@ impl Core {
             Some(places) => self.bind_to(socket, request, plan, places),
             None => {
                 let host = wildcard_host(bind.host, family);
-                self.resolve_for(socket, request, host, bind.port, family, Plan::Bind(plan));
+                self.resolve_for(socket, request, host, bind.port, family, Plan::Bind(plan), verdict);
             }
         }
         Ok(None)
     }
 
-    /// Where a socket has to be bound, if that is known without the resolver; what the resolver is asked for
-    /// has been judged then.
+    /// What a client asks for that binds a socket.
+    pub(crate) fn asked_to_bind(&mut self, kind: Kind, bind: &Bind<'_>) -> Asked {
+        let port = (!kind.is_local()).then_some(bind.port);
+        self.asked(Matter::Listener, kind, bind.host, port)
+    }
+
+    /// Where a socket has to be bound, if that is known without the resolver; else what the policy says to asking
+    /// it.
     pub(crate) fn places_to_bind(
         &mut self,
         client: ClientId,
-        host: &str,
-        port: &str,
+        bind: &Bind<'_>,
         family: Family,
-    ) -> Result<Option<VecDeque<Place>>, Failure> {
+        asked: &Asked,
+    ) -> Result<(Option<VecDeque<Place>>, Verdict), Failure> {
+        let host = bind.host;
         if family == Family::Unix {
             // Without a name the system gives it an abstract one.
             if !host.is_empty() {
                 check_path(host)?;
             }
-            return Ok(Some([Place::Path(host.to_owned())].into()));
+            return Ok((Some([Place::Path(host.to_owned())].into()), Verdict::default()));
         }
-        let addresses = bind_addresses(host, port, family);
-        if addresses.is_none() {
-            self.judge_lookup(client, Some(Verb::Listen), host)?;
+        match bind_addresses(host, bind.port, family) {
+            Some(addresses) => {
+                Ok((Some(addresses.into_iter().map(Place::Net).collect()), Verdict::default()))
+            }
+            None => Ok((None, self.judge_lookup(client, Some(Verb::Listen), host, asked)?)),
         }
-        Ok(addresses.map(|addresses| addresses.into_iter().map(Place::Net).collect()))
     }
 
     /// Keeps those places that the policy allows to take connections or datagrams on.
@@ -108,20 +120,22 @@ impl Core {
         host: &str,
         takes_ipv4: bool,
         places: VecDeque<Place>,
-    ) -> Result<VecDeque<Place>, Failure> {
+        asked: &Asked,
+    ) -> Result<Findings, Failure> {
         let allowed = sieve(places, |place| {
-            self.judge_place(client, Verb::Listen, host, place)?;
+            let verdict = self.try_place(client, Verb::Listen, host, place)?;
             match place {
                 // Who takes IPv4 on every address of IPv6 listens on every address of IPv4, too.
                 Place::Net(SocketAddr::V6(v6)) if takes_ipv4 && v6.ip().is_unspecified() => {
                     let v4 = Place::Net(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), v6.port()));
-                    self.judge_place(client, Verb::Listen, host, &v4)
+                    self.try_place(client, Verb::Listen, host, &v4)
                 }
-                _ => Ok(()),
+                _ => Ok(verdict),
             }
-        })?;
+        });
+        let found = allowed.map_err(|(places, refusal)| self.refuse_asked(client, asked, places, refusal))?;
         // Without a place to be tried the request would never end; the resolver's answer had one.
-        if allowed.is_empty() { Err(Failure::os(errno::EINVAL)) } else { Ok(allowed.into()) }
+        if found.places.is_empty() { Err(Failure::os(errno::EINVAL)) } else { Ok(found) }
     }
 
     /// Whether a socket was told to take IPv4 on an IPv6 address.
@@ -152,11 +166,12 @@ impl Core {
     ) {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
         let takes_ipv4 = self.takes_ipv4(socket);
-        let (places, refusal) = match self.allowed_to_bind(client, &bind.host, takes_ipv4, places) {
-            Ok(places) => {
+        let judged = self.allowed_to_bind(client, &bind.host, takes_ipv4, places, &bind.asked);
+        let (places, refusal) = match judged {
+            Ok(found) => {
                 // One socket for both families only where both are allowed.
-                bind.dual &= places.iter().any(|place| place.family() == Family::Inet);
-                (places, None)
+                bind.dual &= found.places.iter().any(|place| place.family() == Family::Inet);
+                (found.places.into(), None)
             }
             Err(refusal) => (VecDeque::new(), Some(refusal)),
         };

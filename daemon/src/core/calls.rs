@@ -1,13 +1,18 @@
 //! Requests that wait: how they begin, how they end, and what is left when they end early.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Code, Failure};
 
-use super::action::{Action, Lookup, Question, Reply};
+use super::action::{Action, Reply};
 use super::budget::{Charge, OverLimit, Resource};
 use super::client::{PendingCall, Subject};
+use super::holding::Held;
 use super::machine::Core;
+use super::policy::Verdict;
+use super::question::{Lookup, Question};
+use super::recording::{Asked, Open};
 use super::slots::{ClientId, LookupId};
 use super::socket::State;
 use super::timers::Timer;
@@ -17,6 +22,9 @@ use super::timers::Timer;
 #[derive(Debug)]
 pub(crate) struct PendingLookup {
     pub(crate) purpose: Purpose,
+    pub(crate) since: Instant,
+    /// What the trail follows; nothing for what no server is asked about.
+    pub(crate) open: Option<Open>,
     pub(crate) _charge: Charge,
 }
 
@@ -71,6 +79,16 @@ impl Core {
         call.is_some_and(|call| call.subject == subject)
     }
 
+    /// Has a request that is as good as answered wait for the record of it, and for nothing else.
+    pub(crate) fn await_record(&mut self, client: ClientId, request: u32) {
+        let call = self.clients.get_mut(client).and_then(|client| client.calls.get_mut(&request));
+        let Some(call) = call else { return };
+        call.subject = Subject::Record;
+        if let Some(deadline) = call.deadline.take() {
+            self.timers.cancel(deadline, Timer::Call(client, request));
+        }
+    }
+
     /// Lets a request go that is being answered.
     fn end_call(&mut self, client: ClientId, request: u32) {
         let call = self.clients.get_mut(client).and_then(|client| client.calls.remove(&request));
@@ -91,18 +109,28 @@ impl Core {
         self.act(Action::Fail { client, request, failure });
     }
 
-    /// Asks the resolver.
+    /// Asks the resolver, once that is recorded.
     pub(crate) fn begin_lookup(
         &mut self,
         client: ClientId,
         purpose: Purpose,
         question: Question,
+        asked: Asked,
+        verdict: Verdict,
     ) -> Result<LookupId, Failure> {
         let budget = &self.clients.get(client).ok_or_else(client_gone)?.budget;
         let charge = budget.charge(Resource::Lookups, 1).map_err(over_limit)?;
-        let id = self.lookups.insert(PendingLookup { purpose, _charge: charge });
+        let is_asked_about = self.config.recorded && question.asks_a_server();
+        let open = if is_asked_about { self.open_lookup(client, asked, verdict) } else { None };
+        let decided = open.as_ref().map(|open| Arc::clone(&open.decided));
+        let pending = PendingLookup { purpose, since: self.now, open, _charge: charge };
+        let id = self.lookups.insert(pending);
         let id = id.ok_or_else(|| Failure::new(Code::Limit, "no lookup slots"))?;
-        self.act(Action::Lookup(Lookup { lookup: id, question }));
+        let lookup = Lookup { lookup: id, question };
+        match decided {
+            Some(decided) => self.hold(decided, None, Held::Lookup(lookup)),
+            None => self.act(Action::Lookup(lookup)),
+        }
         Ok(id)
     }
 
@@ -123,8 +151,10 @@ impl Core {
         };
         match call.subject {
             Subject::Network => self.fail(client, request, failure),
+            // What it waits for has happened: the answer follows the record of it.
+            Subject::Record => {}
             Subject::Lookup(lookup) => {
-                self.act(Action::DropLookup { lookup });
+                self.drop_lookup(lookup);
                 self.fail(client, request, failure);
             }
             Subject::Socket(socket) => match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {

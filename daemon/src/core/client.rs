@@ -13,6 +13,7 @@ use super::budget::{Budget, Charge};
 use super::meter::Meter;
 use super::policy::Profile;
 use super::slots::LookupId;
+use super::trail::{End, Party};
 
 /// Who is at the other end of a pipe, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +41,14 @@ pub struct Identity {
     pub groups: Vec<u32>,
     /// The path that it has connected to, if it has not got its pipe in another way.
     pub socket: Option<String>,
+    /// The program that its process runs.
+    pub executable: Option<String>,
 }
 
 impl From<Credentials> for Identity {
     /// Somebody of whom no more is known.
     fn from(credentials: Credentials) -> Self {
-        Identity { credentials, groups: Vec::new(), socket: None }
+        Identity { credentials, groups: Vec::new(), socket: None, executable: None }
     }
 }
 
@@ -55,6 +58,10 @@ pub(crate) struct Client {
     pub(crate) credentials: Credentials,
     pub(crate) groups: Vec<u32>,
     pub(crate) socket: Option<String>,
+    /// What records say of it.
+    pub(crate) party: Arc<Party>,
+    /// Why its sockets end when it goes.
+    pub(crate) ending: End,
     pub(crate) phase: Phase,
     /// What it may do; nothing before it has said hello.
     pub(crate) profile: Option<Arc<Profile>>,
@@ -83,6 +90,20 @@ pub(crate) enum Phase {
         /// Its Lua version.
         lua: String,
     },
+}
+
+impl Client {
+    /// Has records say from here on what is known of it now.
+    pub(crate) fn introduce(&mut self) {
+        let Phase::Welcome { name, lua } = &self.phase else { return };
+        let profile = self.profile.as_ref().map(|profile| profile.name.clone());
+        self.party = Arc::new(Party {
+            name: name.clone(),
+            lua: lua.clone(),
+            profile: profile.unwrap_or_default(),
+            ..Party::clone(&self.party)
+        });
+    }
 }
 
 impl Phase {
@@ -117,6 +138,8 @@ pub(crate) enum Subject {
     Lookup(LookupId),
     /// What is readable now to be pushed.
     Network,
+    /// The trail, to record what has come about.
+    Record,
 }
 
 #[cfg(test)]

@@ -1,25 +1,29 @@
 //! From `connect` to the first byte: name, policy, attempts, connection.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Connect, Endpoint, Failure, Family, Kind, MAX_WINDOW, SocketId};
 
-use super::action::{Action, Names, Question, Reply};
+use super::action::{Action, Names, Reply};
 use super::backoff::Backoff;
 use super::calls::{Purpose, over_limit};
 use super::client::Subject;
 use super::dial::{Dial, Next};
 use super::flow::Flow;
+use super::holding::Held;
 use super::lookups::no_address;
 use super::machine::{Core, shutting_down};
 use super::numbers::errno;
 use super::place::{Place, check_path};
-use super::policy::Verb;
+use super::policy::{Verb, Verdict};
+use super::question::Question;
+use super::recording::{Asked, Findings};
 use super::requests::{bad_argument, check_name};
 use super::slots::ClientId;
 use super::socket::{ConnectPlan, Plan, State};
 use super::timers::Timer;
+use super::trail::{End, Matter};
 
 impl Core {
     pub(crate) fn on_connect(
@@ -38,31 +42,34 @@ impl Core {
         let family = own.as_ref().map_or(connect.family, |(family, _)| *family);
         let is_path = family == Family::Unix;
         let host = if is_path { connect.host } else { peer_host(connect.host, family) };
-        if is_path {
+        let kind = if is_path { Kind::UnixStream } else { Kind::Tcp };
+        let port = (!is_path).then_some(connect.port);
+        let asked = self.asked(Matter::Connection, kind, connect.host, port);
+        let verdict = if is_path {
             check_path(host)?;
-            self.judge_place(client, Verb::Connect, host, &Place::Path(host.to_owned()))?;
+            self.judge_place(client, Verb::Connect, host, &Place::Path(host.to_owned()), &asked)?
         } else {
-            self.judge_lookup(client, Some(Verb::Connect), host)?;
-        }
+            self.judge_lookup(client, Some(Verb::Connect), host, &asked)?
+        };
         let timeout_ms = self.bounded(client, connect.timeout_ms);
-        let plan = ConnectPlan { host: host.to_owned(), window: connect.window, own };
+        let plan = ConnectPlan { host: host.to_owned(), asked, lookup: None, window: connect.window, own };
         let socket = match connect.socket {
             Some(socket) => {
                 self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)?;
                 socket
             }
             None => {
-                let kind = if is_path { Kind::UnixStream } else { Kind::Tcp };
                 let socket = self.new_socket(client, kind, State::Idle { family, bound: None })?;
                 self.begin_socket_call(client, request, socket, timeout_ms, now)?;
                 socket
             }
         };
         match literal(host, connect.port, family) {
-            _ if is_path => self.dial_path(client, socket, request, plan, now),
+            _ if is_path => self.dial_path(client, socket, request, plan, verdict, now),
             Some(address) => self.dial(socket, request, plan, &[address], now),
             None => {
-                self.resolve_for(socket, request, host, connect.port, family, Plan::Connect(plan));
+                let plan = Plan::Connect(plan);
+                self.resolve_for(socket, request, host, connect.port, family, plan, verdict);
             }
         }
         Ok(None)
@@ -91,17 +98,50 @@ impl Core {
         socket: SocketId,
         request: u32,
         connect: ConnectPlan,
+        verdict: Verdict,
         now: Instant,
     ) {
-        let (path, follow) = (connect.host.clone(), self.follows_links(client));
+        let (path, asked) = (connect.host.clone(), connect.asked.clone());
+        let findings = Findings { places: vec![Place::Path(path.clone())], verdict, ..Findings::default() };
         let counted = self.count_connect(client, now);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        entry.note_admitted(Verb::Connect, &path, vec![Place::Path(path.clone())]);
+        entry.note_admitted(Verb::Connect, &path, findings.places.clone());
         let backoff = Backoff::default();
         entry.state = State::DialingPath { request, connect, backoff, next_attempt: None };
+        self.record_connect(client, socket, asked, findings, counted);
+    }
+
+    /// Has a connect recorded that the policy allows; it begins then, unless its client has had too many.
+    fn record_connect(
+        &mut self,
+        client: ClientId,
+        socket: SocketId,
+        asked: Asked,
+        findings: Findings,
+        counted: Result<(), Failure>,
+    ) {
         match counted {
-            Ok(()) => self.act(Action::DialPath { socket, path, follow }),
-            Err(refusal) => self.fail_socket_call(socket, refusal),
+            Ok(()) => self.record_socket(socket, asked, findings, Held::Dial(socket)),
+            Err(refusal) => {
+                self.record_refusal(client, asked, findings, &refusal);
+                self.fail_socket_call(socket, refusal);
+            }
+        }
+    }
+
+    /// Begins to connect: the trail knows of it.
+    pub(crate) fn start_dial(&mut self, socket: SocketId) {
+        let now = self.now;
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        entry.opens.iter_mut().for_each(|open| open.begun = Some(now));
+        match &entry.state {
+            State::Dialing { .. } => self.start_attempt(socket, false, now),
+            State::DialingPath { connect, .. } => {
+                let (client, path) = (entry.client, connect.host.clone());
+                let follow = self.follows_links(client);
+                self.act(Action::DialPath { socket, path, follow });
+            }
+            _ => {}
         }
     }
 
@@ -124,6 +164,7 @@ impl Core {
     }
 
     /// Asks the resolver for a socket's sake; fails the socket's call if it cannot be asked.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a question, each named")]
     pub(crate) fn resolve_for(
         &mut self,
         socket: SocketId,
@@ -132,8 +173,10 @@ impl Core {
         port: &str,
         family: Family,
         plan: Plan,
+        verdict: Verdict,
     ) {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
+        let asked = self.asked_for(plan.asked(), host);
         let question = Question::Addresses {
             host: host.to_owned(),
             port: Some(port.to_owned()),
@@ -141,7 +184,7 @@ impl Core {
             kind: Kind::Tcp,
             numeric: false,
         };
-        let lookup = self.begin_lookup(client, Purpose::Socket(socket), question);
+        let lookup = self.begin_lookup(client, Purpose::Socket(socket), question, asked, verdict);
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         match lookup {
             Ok(lookup) => entry.state = State::Resolving { request, lookup, plan },
@@ -159,11 +202,16 @@ impl Core {
         socket: SocketId,
         answered: super::slots::LookupId,
         result: Result<Vec<SocketAddr>, Failure>,
+        took: Duration,
         now: Instant,
     ) {
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        match &entry.state {
-            State::Resolving { lookup, .. } if *lookup == answered => {}
+        match &mut entry.state {
+            State::Resolving { lookup, plan, .. } if *lookup == answered => {
+                if let Plan::Connect(connect) = plan {
+                    connect.lookup = Some(took);
+                }
+            }
             State::Datagrams(_) => return self.on_datagrams_resolved(socket, answered, result, now),
             _ => return,
         }
@@ -196,17 +244,24 @@ impl Core {
         now: Instant,
     ) {
         let Some(client) = self.sockets.get(socket).map(|socket| socket.client) else { return };
-        let judged = self
-            .judge_addresses(client, Verb::Connect, &connect.host, addresses)
-            .and_then(|allowed| self.count_connect(client, now).map(|()| allowed));
+        let (host, asked, lookup) = (connect.host.clone(), connect.asked.clone(), connect.lookup);
+        let judged = self.judge_addresses(client, Verb::Connect, &host, addresses, &asked);
+        let counted = if judged.is_ok() { self.count_connect(client, now) } else { Ok(()) };
+        let bound =
+            connect.own.as_ref().and_then(|(_, bound)| bound.as_ref().map(|(_, place)| place.clone()));
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        let places = judged.iter().flatten().copied().map(Place::Net).collect();
-        entry.note_admitted(Verb::Connect, &connect.host, places);
-        let dial = Dial::new(judged.as_deref().unwrap_or_default(), connect.own.is_none());
+        let places = judged.as_ref().map(|found| found.places.clone()).unwrap_or_default();
+        let dial = Dial::new(&net_addresses(&places), connect.own.is_none());
+        entry.note_admitted(Verb::Connect, &host, places);
         entry.state = State::Dialing { request, connect, dial, next_attempt: None };
         match judged {
-            Ok(_) => self.start_attempt(socket, false, now),
-            Err(refusal) => self.fail_socket_call(socket, refusal),
+            Ok(findings) => self.record_connect(client, socket, asked, findings, counted),
+            Err(refusal) => return self.fail_socket_call(socket, refusal),
+        }
+        // It may have begun, and even have ended, if nothing is recorded.
+        let opens = self.sockets.get_mut(socket).map(|entry| &mut entry.opens);
+        for open in opens.into_iter().flatten() {
+            (open.lookup, open.local) = (lookup, bound.clone());
         }
     }
 
@@ -260,6 +315,8 @@ impl Core {
         match result {
             Ok(names) => self.connected(socket, attempt, names),
             Err(errno) => {
+                let tried = dial.address(attempt).map(Place::Net);
+                entry.opens.iter_mut().for_each(|open| open.peer = tried.clone());
                 let (next, own) = (dial.on_failed(attempt, errno), connect.own.is_some());
                 self.act(Action::HangUp { socket, attempt, own });
                 match next {
@@ -300,6 +357,7 @@ impl Core {
         names: Names,
     ) {
         let Some(budget) = self.clients.get(client).map(|client| client.budget.clone()) else {
+            self.end_records(socket, End::ClientGone, None);
             return self.forget_socket(socket);
         };
         let flow = match Flow::new(window, &budget) {
@@ -309,6 +367,7 @@ impl Core {
                 if let Some(State::Dialing { .. } | State::DialingPath { .. }) = state {
                     return self.fail_socket_call(socket, over_limit(over));
                 }
+                self.end_records(socket, End::Limit, Some(&over_limit(over)));
                 self.forget_socket(socket);
                 return self.fail(client, request, over_limit(over));
             }
@@ -316,11 +375,15 @@ impl Core {
         let endpoint = Endpoint {
             socket,
             window: flow.first_window(),
-            local: names.local.into(),
-            peer: names.peer.into(),
+            local: names.local.clone().into(),
+            peer: names.peer.clone().into(),
         };
+        let now = self.now;
         if let Some(entry) = self.sockets.get_mut(socket) {
             entry.state = State::Connected(flow);
+            for open in &mut entry.opens {
+                open.established(&names, now);
+            }
         }
         self.reply(client, request, Reply::Endpoint(endpoint));
         self.act(Action::Start { socket, client });
@@ -342,6 +405,14 @@ pub(crate) fn literal(host: &str, port: &str, family: Family) -> Option<SocketAd
     let fits = matches!(family, Family::Unspec | Family::Dual) || Family::of(ip) == family;
     let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     (fits && is_number).then(|| port.parse().ok().map(|port| SocketAddr::new(ip, port)))?
+}
+
+fn net_addresses(places: &[Place]) -> Vec<SocketAddr> {
+    let address = |place: &Place| match place {
+        Place::Net(address) => Some(*address),
+        Place::Path(_) => None,
+    };
+    places.iter().filter_map(address).collect()
 }
 
 /// `"*"` as a peer is this machine, as glibc has it.

@@ -17,6 +17,7 @@ use super::calls::cancelled;
 use super::machine::Core;
 use super::place::Place;
 use super::policy::Verb;
+use super::recording::end_of;
 use super::requests::bad_argument;
 use super::sending::Sending;
 use super::slots::{ClientId, LookupId};
@@ -40,6 +41,8 @@ pub(crate) struct Datagrams {
     pub(super) change: Option<Change>,
     /// Datagrams that are being sent, the first of them first.
     pub(super) sends: VecDeque<Sending>,
+    /// Whether the first of them waits for its peer to be recorded.
+    pub(super) recording: bool,
     /// Of the first of them, which has found no room.
     pub(super) backoff: Backoff,
     /// When the first of them is tried again.
@@ -57,6 +60,7 @@ impl Datagrams {
             push: SendWindow::new(window),
             change: None,
             sends: VecDeque::new(),
+            recording: false,
             backoff: Backoff::default(),
             resend: None,
         }
@@ -96,9 +100,17 @@ impl Datagrams {
 }
 
 impl Core {
-    /// Whether a datagram that came from somewhere is for the client to see: it may listen here, or it has
-    /// been let to send there.
-    pub fn admit_datagram(&self, socket: SocketId, from: &Place) -> bool {
+    /// Whether a datagram of so many bytes that came from somewhere is for the client to see: it may listen here,
+    /// or it has been let to send there. If so, it is counted.
+    pub fn admit_datagram(&mut self, socket: SocketId, from: &Place, length: usize) -> bool {
+        let is_admitted = self.is_admitted(socket, from);
+        if let Some(entry) = self.sockets.get_mut(socket).filter(|_| is_admitted) {
+            entry.count_received(from, length);
+        }
+        is_admitted
+    }
+
+    fn is_admitted(&self, socket: SocketId, from: &Place) -> bool {
         let Some(entry) = self.sockets.get(socket) else { return false };
         let State::Datagrams(datagrams) = &entry.state else { return false };
         if datagrams.isolated {
@@ -133,6 +145,7 @@ impl Core {
         (datagrams.bound, datagrams.peer, datagrams.last) = (None, None, None);
         let waiting: Vec<u32> = datagrams.sends.drain(..).map(|sending| sending.request).collect();
         self.cancel_resend(socket);
+        self.end_records(socket, end_of(&failure), Some(&failure));
         for request in waiting {
             self.fail(client, request, failure.clone());
         }
@@ -163,7 +176,7 @@ impl Core {
         let State::Datagrams(datagrams) = &mut entry.state else { return };
         if let Some(change) = datagrams.change.take_if(|change| change.origin.request == request) {
             if let Some(lookup) = change.lookup() {
-                self.act(Action::DropLookup { lookup });
+                self.drop_lookup(lookup);
             }
             return self.fail_datagram_call(socket, change.origin, failure);
         }

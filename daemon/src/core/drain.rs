@@ -9,9 +9,11 @@ use super::calls::cancelled;
 use super::client::{Client, Phase};
 use super::machine::Core;
 use super::numbers::errno;
+use super::recording::end_of;
 use super::slots::ClientId;
 use super::socket::{Plan, Socket, State};
 use super::timers::Timer;
+use super::trail::End;
 
 impl Core {
     pub(crate) fn on_shutdown(
@@ -31,9 +33,10 @@ impl Core {
     }
 
     pub(crate) fn on_peer_ended(&mut self, socket: SocketId) {
-        if let Some((client, State::Connected(_))) =
-            self.sockets.get(socket).map(|socket| (socket.client, &socket.state))
+        if let Some((client, State::Connected(_), opens)) =
+            self.sockets.get_mut(socket).map(|socket| (socket.client, &socket.state, &mut socket.opens))
         {
+            opens.iter_mut().for_each(|open| open.peer_ended = true);
             self.notify(client, DaemonNote::Eof(Eof { socket }));
         }
     }
@@ -45,9 +48,13 @@ impl Core {
             State::Connected(flow) => {
                 flow.failed = true;
                 flow.discard();
+                self.end_records(socket, End::Broken, Some(&failure));
                 self.notify(client, DaemonNote::Broken(Broken { socket, failure }));
             }
-            State::Closing { .. } => self.forget_socket(socket),
+            State::Closing { .. } => {
+                self.end_records(socket, End::Broken, Some(&failure));
+                self.forget_socket(socket);
+            }
             _ => {}
         }
     }
@@ -77,6 +84,7 @@ impl Core {
 
     pub(crate) fn on_linger_over(&mut self, socket: SocketId) {
         if let Some(State::Closing { .. }) = self.sockets.get(socket).map(|socket| &socket.state) {
+            self.end_records(socket, End::LingerOver, None);
             self.forget_socket(socket);
         }
     }
@@ -109,7 +117,7 @@ impl Core {
     /// or is forgotten if it was made for that request.
     pub(crate) fn fail_socket_call(&mut self, id: SocketId, failure: Failure) {
         self.hang_up(id);
-        self.drop_lookup(id);
+        self.drop_lookup_of(id);
         let Some(entry) = self.sockets.get_mut(id) else { return };
         let client = entry.client;
         let (request, before) = match &mut entry.state {
@@ -127,9 +135,13 @@ impl Core {
             | State::Connected(_)
             | State::Closing { .. } => return,
         };
-        match before {
-            Some((family, bound)) => entry.state = State::Idle { family, bound },
-            None => self.forget_socket(id),
+        let is_new = before.is_none();
+        if let Some((family, bound)) = before {
+            entry.state = State::Idle { family, bound };
+        }
+        self.end_records(id, end_of(&failure), Some(&failure));
+        if is_new {
+            self.forget_socket(id);
         }
         self.fail(client, request, failure);
     }
@@ -148,21 +160,23 @@ impl Core {
     }
 
     /// Tells the resolver that the socket waits for no name any more.
-    fn drop_lookup(&mut self, socket: SocketId) {
+    fn drop_lookup_of(&mut self, socket: SocketId) {
         let lookup = match self.sockets.get(socket).map(|socket| &socket.state) {
             Some(State::Resolving { lookup, .. }) => Some(*lookup),
             Some(State::Datagrams(datagrams)) => datagrams.lookup(),
             _ => None,
         };
         if let Some(lookup) = lookup {
-            self.act(Action::DropLookup { lookup });
+            self.drop_lookup(lookup);
         }
     }
 
     /// Removes a socket and all that is charged for it.
     pub(crate) fn forget_socket(&mut self, id: SocketId) {
         self.hang_up(id);
-        self.drop_lookup(id);
+        self.drop_lookup_of(id);
+        let end = self.sockets.get(id).map_or(End::Closed, Socket::plain_end);
+        self.end_records(id, end, None);
         let Some(socket) = self.sockets.remove(id) else { return };
         if let Some(at) = socket.resumes {
             self.timers.cancel(at, Timer::Pace(id));
@@ -189,8 +203,14 @@ impl Core {
         if let Phase::Greeting(deadline) = client.phase {
             self.timers.cancel(deadline, Timer::Hello(id));
         }
+        let end = client.ending;
         for socket in client.sockets.clone() {
-            self.on_close(id, socket, now);
+            self.end_unless_delivering(socket, end);
+            match self.own(id, socket) {
+                Ok(_) => self.on_close(id, socket, now),
+                // It was still being made.
+                Err(_) => self.forget_socket(socket),
+            }
         }
         if let Some(client) = self.clients.remove(id) {
             for (request, call) in client.calls {
@@ -198,6 +218,15 @@ impl Core {
                     self.timers.cancel(deadline, Timer::Call(id, request));
                 }
             }
+        }
+    }
+
+    /// Ends what the trail follows of a socket whose client goes, unless bytes that were accepted are still to be
+    /// delivered.
+    fn end_unless_delivering(&mut self, id: SocketId, end: End) {
+        let Some(socket) = self.sockets.get(id) else { return };
+        if !matches!(&socket.state, State::Connected(flow) if flow.held() > 0 && !flow.failed) {
+            self.end_records(id, end, None);
         }
     }
 
@@ -224,6 +253,9 @@ impl Core {
     pub(crate) fn on_drain_over(&mut self) {
         let clients: Vec<ClientId> = self.clients.iter().map(|(id, _)| id).collect();
         for client in clients {
+            if let Some(client) = self.clients.get_mut(client) {
+                client.ending = End::DaemonEnded;
+            }
             self.disconnect(client, "the daemon is ending");
         }
     }

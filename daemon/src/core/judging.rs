@@ -8,7 +8,8 @@ use luasocketd_protocol::{Code, Failure};
 use super::action::Action;
 use super::machine::Core;
 use super::place::Place;
-use super::policy::{Act, Judgement, Profile, Verb, Verdict, parse_address};
+use super::policy::{Act, Decision, Judgement, Profile, Verb, Verdict, parse_address};
+use super::recording::{Asked, Findings};
 use super::slots::ClientId;
 
 impl Core {
@@ -23,13 +24,11 @@ impl Core {
         client: ClientId,
         purpose: Option<Verb>,
         host: &str,
-    ) -> Result<(), Failure> {
+        asked: &Asked,
+    ) -> Result<Verdict, Failure> {
         let verdict = self.policy_of(client, |profile| profile.decide_lookup(purpose, host));
-        // A lookup for the sake of something else is not worth a record of its own unless it ends there.
-        if purpose.is_some() && verdict.lets_through() {
-            return Ok(());
-        }
-        self.settle(client, Act::Resolve { host: host.to_owned() }, verdict)
+        let told = self.tell_verdict(client, Act::Resolve { host: host.to_owned() }, verdict);
+        told.map_err(|refusal| self.refuse_asked(client, asked, Vec::new(), refusal))
     }
 
     /// Whether a client may use a place that it asked for as `host`.
@@ -42,22 +41,41 @@ impl Core {
         verb: Verb,
         host: &str,
         place: &Place,
-    ) -> Result<(), Failure> {
+        asked: &Asked,
+    ) -> Result<Verdict, Failure> {
+        let judged = self.try_place(client, verb, host, place);
+        judged.map_err(|refusal| self.refuse_asked(client, asked, vec![place.clone()], refusal))
+    }
+
+    /// As [`Core::judge_place`], but the trail hears nothing of a refusal yet.
+    pub(crate) fn try_place(
+        &mut self,
+        client: ClientId,
+        verb: Verb,
+        host: &str,
+        place: &Place,
+    ) -> Result<Verdict, Refusal> {
         let verdict = self.verdict(client, verb, host, place);
-        self.settle(client, act_at(verb, host, place), verdict)
+        self.tell_verdict(client, act_at(verb, host, place), verdict)
     }
 
     /// Whether a client may ask for all that is known of a host; of an address a name server is asked, too.
     ///
     /// # Errors
     /// As [`Core::judge_lookup`].
-    pub(crate) fn judge_any_lookup(&mut self, client: ClientId, host: &str) -> Result<(), Failure> {
-        let Some(ip) = parse_address(host) else { return self.judge_lookup(client, None, host) };
+    pub(crate) fn judge_any_lookup(
+        &mut self,
+        client: ClientId,
+        host: &str,
+        asked: &Asked,
+    ) -> Result<Verdict, Failure> {
+        let Some(ip) = parse_address(host) else { return self.judge_lookup(client, None, host, asked) };
         let verdict = self.policy_of(client, |profile| profile.decide_reverse(ip));
-        self.settle(client, Act::Resolve { host: host.to_owned() }, verdict)
+        let told = self.tell_verdict(client, Act::Resolve { host: host.to_owned() }, verdict);
+        told.map_err(|refusal| self.refuse_asked(client, asked, Vec::new(), refusal))
     }
 
-    /// Whether a datagram of a client's may go to a place; the operator is told of the first of several.
+    /// What the policy says to a datagram of a client's to a place; the operator is told of the first of several.
     ///
     /// # Errors
     /// As [`Core::judge_lookup`].
@@ -67,12 +85,13 @@ impl Core {
         host: &str,
         place: &Place,
         is_known: bool,
-    ) -> Result<(), Failure> {
+        asked: &Asked,
+    ) -> Result<Verdict, Failure> {
         let verdict = self.verdict(client, Verb::Datagram, host, place);
         if is_known && verdict.lets_through() {
-            return Ok(());
+            return Ok(verdict);
         }
-        self.settle(client, act_at(Verb::Datagram, host, place), verdict)
+        self.judge_place(client, Verb::Datagram, host, place, asked)
     }
 
     /// What the policy says to a place, without telling anybody.
@@ -83,9 +102,9 @@ impl Core {
         })
     }
 
-    /// Whether a client may ask for the name of an address.
-    pub(crate) fn may_name(&self, client: ClientId, ip: IpAddr) -> bool {
-        self.policy_of(client, |profile| profile.decide_reverse(ip)).lets_through()
+    /// What the policy says to a client that asks for the name of an address.
+    pub(crate) fn on_naming(&self, client: ClientId, ip: IpAddr) -> Verdict {
+        self.policy_of(client, |profile| profile.decide_reverse(ip))
     }
 
     /// Whether it does not matter where a path of a client's leads: no rule is about a path.
@@ -104,10 +123,11 @@ impl Core {
         verb: Verb,
         host: &str,
         addresses: &[SocketAddr],
-    ) -> Result<Vec<SocketAddr>, Failure> {
-        sieve(addresses.iter().copied(), |address| {
-            self.judge_place(client, verb, host, &Place::Net(*address))
-        })
+        asked: &Asked,
+    ) -> Result<Findings, Failure> {
+        let places = addresses.iter().copied().map(Place::Net);
+        let found = sieve(places, |place| self.try_place(client, verb, host, place));
+        found.map_err(|(places, refusal)| self.refuse_asked(client, asked, places, refusal))
     }
 
     /// Counts a call to connect against what a client may do in a second, and in all.
@@ -125,12 +145,36 @@ impl Core {
         profile.map(|profile| decide(profile)).unwrap_or_default()
     }
 
-    /// Tells the operator, and the client if it is refused.
-    fn settle(&mut self, client: ClientId, act: Act, verdict: Verdict) -> Result<(), Failure> {
-        let refusal = (!verdict.lets_through()).then(|| refusal(&act, &verdict));
-        self.act(Action::Judged { client, judgement: Box::new(Judgement { act, verdict }) });
-        refusal.map_or(Ok(()), Err)
+    /// Tells the operator what the policy has said.
+    fn tell_verdict(&mut self, client: ClientId, act: Act, verdict: Verdict) -> Result<Verdict, Refusal> {
+        let refused = (!verdict.lets_through())
+            .then(|| Refusal { failure: refusal(&act, &verdict), verdict: verdict.clone() });
+        let judgement = Box::new(Judgement { act, verdict: verdict.clone() });
+        self.act(Action::Judged { client, judgement });
+        refused.map_or(Ok(verdict), Err)
     }
+
+    /// Tells the trail what is refused; gives what the client is told.
+    pub(crate) fn refuse_asked(
+        &mut self,
+        client: ClientId,
+        asked: &Asked,
+        places: Vec<Place>,
+        refusal: Refusal,
+    ) -> Failure {
+        let Refusal { failure, verdict } = refusal;
+        let findings = Findings { places, denied: Vec::new(), verdict };
+        self.record_refusal(client, asked.clone(), findings, &failure);
+        failure
+    }
+}
+
+/// The policy's no.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// What the client is told.
+    failure: Failure,
+    verdict: Verdict,
 }
 
 /// What the policy is asked about a place, for people.
@@ -146,26 +190,33 @@ fn verb_at_path(verb: Verb) -> Verb {
     if verb == Verb::Datagram { Verb::Connect } else { verb }
 }
 
-/// Those that `judge` lets through.
+/// Which places `judge` lets through. The verdict is that of the first of them, unless one of them is only let
+/// through to be reported.
 ///
 /// # Errors
-/// When it refuses all of them: why the first.
-pub(crate) fn sieve<T>(
-    all: impl IntoIterator<Item = T>,
-    mut judge: impl FnMut(&T) -> Result<(), Failure>,
-) -> Result<Vec<T>, Failure> {
-    let (mut allowed, mut refusal) = (Vec::new(), None);
-    for one in all {
-        match judge(&one) {
-            Ok(()) => allowed.push(one),
-            Err(failure) => {
-                refusal.get_or_insert(failure);
+/// When it refuses all of them: the places, and why the first.
+pub(crate) fn sieve(
+    all: impl IntoIterator<Item = Place>,
+    mut judge: impl FnMut(&Place) -> Result<Verdict, Refusal>,
+) -> Result<Findings, (Vec<Place>, Refusal)> {
+    let (mut found, mut first, mut refused) = (Findings::default(), None, None);
+    for place in all {
+        match judge(&place) {
+            Ok(verdict) => {
+                found.places.push(place);
+                if first.is_none() || verdict.decision == Decision::Report {
+                    first = Some(verdict);
+                }
+            }
+            Err(refusal) => {
+                found.denied.push(place);
+                refused.get_or_insert(refusal);
             }
         }
     }
-    match refusal {
-        Some(failure) if allowed.is_empty() => Err(failure),
-        _ => Ok(allowed),
+    match (first, refused) {
+        (None, Some(refusal)) => Err((found.denied, refusal)),
+        (verdict, _) => Ok(Findings { verdict: verdict.unwrap_or_default(), ..found }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Listening sockets: a connection is taken from the kernel only for a request that asks for it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use luasocketd_protocol::{Accept, Acceptable, DaemonNote, Failure, Family, Listen, SocketId};
@@ -8,12 +9,15 @@ use luasocketd_protocol::{Accept, Acceptable, DaemonNote, Failure, Family, Liste
 use super::action::{Action, Names, Reply};
 use super::client::Subject;
 use super::connecting::check_window;
+use super::holding::Held;
 use super::machine::Core;
 use super::numbers::errno;
 use super::place::Place;
 use super::policy::Verb;
+use super::recording::{Asked, Findings, end_of};
 use super::slots::ClientId;
 use super::socket::{AcceptPlan, State};
+use super::trail::{End, Matter};
 
 impl Core {
     pub(crate) fn on_listen(
@@ -41,13 +45,28 @@ impl Core {
             None if family == Family::Unix => return Err(Failure::os(errno::EINVAL)),
             None => ("*".to_owned(), Place::Net(unspecified(family))),
         };
-        self.judge_place(client, Verb::Listen, &host, &local)?;
+        let kind = self.own(client, socket)?.kind;
+        let port = match &local {
+            Place::Net(address) => Some(address.port().to_string()),
+            Place::Path(_) => None,
+        };
+        let asked = self.asked(Matter::Listener, kind, &host, port.as_deref());
+        let verdict = self.judge_place(client, Verb::Listen, &host, &local, &asked)?;
         self.begin_call(client, request, Subject::Socket(socket), None, now)?;
         let entry = self.own(client, socket)?;
-        entry.note_admitted(Verb::Listen, &host, vec![local]);
+        entry.note_admitted(Verb::Listen, &host, vec![local.clone()]);
         entry.state = State::Starting { request, family, bound };
-        self.act(Action::Listen { socket, backlog });
+        let findings = Findings { places: vec![local.clone()], verdict, ..Findings::default() };
+        self.record_socket(socket, asked, findings, Held::Listen(socket, backlog));
+        if let Some(entry) = self.sockets.get_mut(socket) {
+            entry.opens.iter_mut().for_each(|open| open.local = Some(local.clone()));
+        }
         Ok(None)
+    }
+
+    /// Whether a socket waits for the system to make it listen.
+    pub(crate) fn is_starting(&self, socket: SocketId) -> bool {
+        matches!(self.sockets.get(socket).map(|entry| &entry.state), Some(State::Starting { .. }))
     }
 
     pub(crate) fn on_listening(&mut self, socket: SocketId, result: Result<(), i32>) {
@@ -118,11 +137,7 @@ impl Core {
         match result {
             Ok(Some(names)) => {
                 self.drop_accept(listener);
-                let admitted = self.sockets.get(listener).map(|entry| entry.admitted.clone());
-                if let Some(entry) = self.sockets.get_mut(socket) {
-                    entry.admitted = admitted.unwrap_or_default();
-                }
-                self.establish(client, accept.request, socket, accept.window, names);
+                self.take_in(listener, socket, accept, names);
                 self.take_connection(listener);
             }
             Ok(None) => {
@@ -141,6 +156,42 @@ impl Core {
                 self.take_connection(listener);
             }
         }
+    }
+
+    /// Hands a connection over that has come, once that is recorded.
+    fn take_in(&mut self, listener: SocketId, socket: SocketId, accept: AcceptPlan, names: Names) {
+        let Some(entry) = self.sockets.get(listener) else { return };
+        let (client, kind, admitted) = (entry.client, entry.kind, entry.admitted.clone());
+        let listening = entry.opens.first().map(|open| Arc::clone(&open.decided));
+        if let Some(entry) = self.sockets.get_mut(socket) {
+            entry.admitted = admitted;
+        }
+        let port = match &names.peer {
+            Place::Net(address) => Some(address.port().to_string()),
+            Place::Path(_) => None,
+        };
+        let asked = self.asked(Matter::Accepted, kind, &names.peer.host(), port.as_deref());
+        let asked = Asked { parent: listening.as_ref().map(|decided| decided.id), ..asked };
+        let verdict = listening.map(|decided| decided.verdict.clone()).unwrap_or_default();
+        let findings = Findings { places: vec![names.peer.clone()], verdict, ..Findings::default() };
+        let AcceptPlan { request, window, .. } = accept;
+        self.await_record(client, request);
+        self.record_socket(
+            socket,
+            asked,
+            findings,
+            Held::Establish { client, request, socket, window, names },
+        );
+    }
+
+    /// Ends a connection that has come and is not handed over yet: a new policy forbids it.
+    pub(crate) fn refuse_arrival(&mut self, socket: SocketId, failure: Failure) {
+        let record = self.sockets.get(socket).and_then(|entry| entry.opens.first());
+        let held = record.and_then(|open| self.held.get(&open.decided.id));
+        let Some(&Held::Establish { client, request, .. }) = held else { return };
+        self.end_records(socket, End::Forbidden, Some(&failure));
+        self.forget_socket(socket);
+        self.fail(client, request, failure);
     }
 
     fn drop_accept(&mut self, listener: SocketId) {
@@ -178,6 +229,7 @@ impl Core {
             // Whoever waits for a connection there learns what has become of it by asking for one.
             self.notify(client, DaemonNote::Acceptable(Acceptable { socket: listener }));
         }
+        self.end_records(listener, end_of(failure), Some(failure));
         self.forget_socket(listener);
     }
 

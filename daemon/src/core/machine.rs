@@ -1,22 +1,25 @@
 //! The core itself: its tables, the way in, the way out, and the counting of bytes.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use luasocketd_protocol::{Code, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
+use luasocketd_protocol::{Code, DATAGRAM_OVERHEAD, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
 
 use super::action::{Action, Input};
 use super::budget::{Budget, Limits, Resource};
 use super::calls::over_limit;
-use super::client::{Client, Identity, Phase};
+use super::client::{Client, Credentials, Identity, Phase};
 use super::flow::Admission;
+use super::holding::Held;
 use super::meter::{Meter, Way};
 use super::policy::{Policy, Rates};
 use super::slots::{ClientId, LookupId, Slots};
 use super::socket::{Socket, State};
 use super::timers::{Timer, Timers};
+use super::trail::{End, Party, TrailId};
 
 /// What is charged for a pipe: the shell queues at most [`PIPE_OUT_MAX`] bytes and one full frame
 /// for a client, and buffers at most two frames of what comes from it.
@@ -35,6 +38,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long things may take that no caller bounds.
     pub timeouts: Timeouts,
+    /// Whether a trail is kept: nothing is done then before its decision is recorded.
+    pub recorded: bool,
 }
 
 /// Time limits of the daemon's own.
@@ -63,11 +68,17 @@ pub struct Core {
     pub(crate) actions: VecDeque<Action>,
     /// When the daemon ends at the latest, once it has been told to.
     pub(crate) draining: Option<Instant>,
+    /// When what is being handled happened.
+    pub(crate) now: Instant,
+    /// The number of what is recorded next.
+    pub(crate) next_record: u64,
+    /// What waits for its record.
+    pub(crate) held: HashMap<TrailId, Held>,
 }
 
 impl Core {
     /// A daemon without clients.
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, now: Instant) -> Self {
         Core {
             config,
             clients: Slots::default(),
@@ -76,6 +87,9 @@ impl Core {
             timers: Timers::default(),
             actions: VecDeque::new(),
             draining: None,
+            now,
+            next_record: 1,
+            held: HashMap::new(),
         }
     }
 
@@ -84,16 +98,27 @@ impl Core {
     /// # Errors
     /// [`Code::ShuttingDown`] while the daemon drains, [`Code::Limit`] when the table is full.
     pub fn add_client(&mut self, identity: impl Into<Identity>, now: Instant) -> Result<ClientId, Failure> {
-        let Identity { credentials, groups, socket } = identity.into();
+        self.now = now;
+        let Identity { credentials, groups, socket, executable } = identity.into();
         if self.draining.is_some() {
             return Err(shutting_down());
         }
         let deadline = now + self.config.timeouts.hello;
         let budget = Budget::new(self.config.limits.clone());
+        let party = Party {
+            credentials,
+            executable,
+            name: String::new(),
+            lua: String::new(),
+            profile: String::new(),
+            socket: socket.clone(),
+        };
         let client = Client {
             credentials,
             groups,
             socket,
+            party: Arc::new(party),
+            ending: End::ClientGone,
             phase: Phase::Greeting(deadline),
             profile: None,
             _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
@@ -110,6 +135,7 @@ impl Core {
     /// Takes in what happened. Time alone changes something only with [`Input::Tick`]: the result of an
     /// action must meet the state that asked for it.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
+        self.now = now;
         match input {
             Input::Request { client, request, call } => self.on_request(client, request, call, now),
             Input::Note { client, note } => self.on_note(client, note, now),
@@ -134,6 +160,7 @@ impl Core {
             Input::PeerEnded { socket } => self.on_peer_ended(socket),
             Input::Failed { socket, failure } => self.on_failed(socket, failure),
             Input::Synced { client, request } => self.on_synced(client, request),
+            Input::Recorded { id, result } => self.on_recorded(id, result),
             Input::NewPolicy { policy } => self.on_new_policy(policy, now),
             Input::Tick => self.handle_timers(now),
             Input::Drain { timeout } => self.on_drain(timeout, now),
@@ -166,7 +193,10 @@ impl Core {
 
     /// Counts bytes that were pushed to the socket's client.
     pub fn on_pushed(&mut self, socket: SocketId, length: usize, now: Instant) {
-        self.count_bytes(socket, Way::FromNetwork, length, now);
+        self.now = now;
+        let is_datagram = self.sockets.get(socket).is_some_and(|socket| socket.kind.is_datagram());
+        let payload = if is_datagram { length.saturating_sub(DATAGRAM_OVERHEAD) } else { length };
+        self.count_bytes(socket, Way::FromNetwork, payload, now);
         match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {
             Some(State::Connected(flow) | State::Closing { flow, .. }) => flow.on_pushed(length),
             Some(State::Datagrams(datagrams)) => datagrams.on_pushed(length),
@@ -176,6 +206,7 @@ impl Core {
 
     /// Counts bytes that the network has taken from the socket's queue.
     pub fn on_written(&mut self, id: SocketId, length: usize, now: Instant) {
+        self.now = now;
         self.count_bytes(id, Way::ToNetwork, length, now);
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let client = socket.client;
@@ -202,6 +233,18 @@ impl Core {
         match &client.phase {
             Phase::Welcome { name, lua } => format!("{} ({name}, {lua})", client.credentials),
             Phase::Greeting(_) | Phase::Refused => client.credentials.to_string(),
+        }
+    }
+
+    /// Who a client is.
+    pub fn credentials(&self, client: ClientId) -> Option<Credentials> {
+        self.clients.get(client).map(|client| client.credentials)
+    }
+
+    /// Notes the program that a client's process runs.
+    pub fn note_executable(&mut self, client: ClientId, program: String) {
+        if let Some(client) = self.clients.get_mut(client) {
+            client.party = Arc::new(Party { executable: Some(program), ..Party::clone(&client.party) });
         }
     }
 

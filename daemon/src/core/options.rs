@@ -5,13 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 use luasocketd_protocol::{Failure, GetOption, Kind, OptionValue, SetOption, SocketId, SocketOption};
 
 use super::action::{Action, Ask, Reply};
+use super::holding::Held;
 use super::machine::Core;
 use super::numbers::errno;
 use super::place::Place;
 use super::policy::Verb;
+use super::recording::Findings;
 use super::requests::bad_argument;
 use super::slots::ClientId;
 use super::socket::{Socket, State};
+use super::trail::{End, Matter};
 
 /// Groups of one socket: three times what Linux lets a socket join unless its operator has changed that (20, the
 /// sysctl igmp_max_memberships).
@@ -39,15 +42,29 @@ impl Core {
         match effect(&set) {
             Effect::Join(_) if entry.groups.len() >= GROUPS_MAX => return Err(Failure::os(errno::ENOBUFS)),
             // Who joins a group takes datagrams that are sent to it.
-            Effect::Join(group) => {
-                let (host, place) = (group.to_string(), entry.place_of(group));
-                self.judge_place(client, Verb::Listen, &host, &place)?;
-            }
+            Effect::Join(group) => return self.join(client, request, set, group),
             // Before the system has done it, so that nothing that is asked meanwhile is judged by less.
             Effect::TakeIpv4(true) => entry.takes_ipv4 = true,
             Effect::TakeIpv4(false) | Effect::Leave(_) | Effect::None => {}
         }
         self.act(Action::SetOption { client, request, set });
+        Ok(None)
+    }
+
+    /// Has a socket join a group, once that is recorded.
+    fn join(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        set: SetOption,
+        group: IpAddr,
+    ) -> Result<Option<Reply>, Failure> {
+        let (socket, entry) = (set.socket, self.own(client, set.socket)?);
+        let (host, place, kind) = (group.to_string(), entry.place_of(group), entry.kind);
+        let asked = self.asked(Matter::Listener, kind, &host, None);
+        let verdict = self.judge_place(client, Verb::Listen, &host, &place, &asked)?;
+        let findings = Findings { places: vec![place], verdict, ..Findings::default() };
+        self.record_socket(socket, asked, findings, Held::Option { client, request, set });
         Ok(None)
     }
 
@@ -63,9 +80,18 @@ impl Core {
                 if let Ok(entry) = self.own(client, set.socket) {
                     entry.note_effect(effect(set));
                 }
+                if let Effect::Leave(group) = effect(set) {
+                    self.end_one(set.socket, End::Closed, None, |open| open.is_group(group));
+                }
                 self.reply(client, request, Reply::Nil);
             }
-            Err(errno) => self.fail(client, request, Failure::os(errno)),
+            Err(errno) => {
+                if let Effect::Join(group) = effect(set) {
+                    let failure = Failure::os(errno);
+                    self.end_one(set.socket, End::Failed, Some(&failure), |open| open.is_group(group));
+                }
+                self.fail(client, request, Failure::os(errno));
+            }
         }
     }
 

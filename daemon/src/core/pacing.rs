@@ -7,6 +7,7 @@ use luasocketd_protocol::{Broken, Code, DaemonNote, Failure, SocketId};
 use super::action::Action;
 use super::machine::Core;
 use super::meter::{Allowance, Way, spent_text};
+use super::recording::end_of;
 use super::socket::State;
 use super::timers::Timer;
 
@@ -62,8 +63,13 @@ impl Core {
 
     /// Counts bytes that have passed.
     pub(crate) fn count_bytes(&mut self, id: SocketId, way: Way, bytes: usize, now: Instant) {
-        if let Some(socket) = self.sockets.get(id) {
+        if let Some(socket) = self.sockets.get_mut(id) {
             socket.meter.borrow_mut().pass(way, bytes, now);
+            let traffic = &mut socket.traffic[way as usize];
+            match socket.kind.is_datagram() {
+                true => traffic.count(bytes),
+                false => traffic.bytes += bytes as u64,
+            }
         }
     }
 
@@ -76,10 +82,14 @@ impl Core {
             State::Connected(flow) if !flow.failed => {
                 flow.failed = true;
                 flow.discard();
+                self.end_records(id, end_of(&failure), Some(&failure));
                 self.notify(client, DaemonNote::Broken(Broken { socket: id, failure }));
                 self.act(Action::Close { socket: id });
             }
-            State::Closing { .. } => self.forget_socket(id),
+            State::Closing { .. } => {
+                self.end_records(id, end_of(&failure), Some(&failure));
+                self.forget_socket(id);
+            }
             State::Datagrams(_) => self.isolate_datagrams(id, failure),
             _ => {}
         }

@@ -137,6 +137,7 @@ impl Core {
         }
         if let Some(entry) = self.clients.get_mut(client) {
             entry.phase = phase;
+            entry.introduce();
         }
         let daemon = concat!("luasocketd ", env!("CARGO_PKG_VERSION")).to_owned();
         Ok(Some(Reply::Hello(HelloReply { version: VERSION, daemon })))
@@ -272,6 +273,8 @@ impl Core {
             takes_ipv4: false,
             groups: Vec::new(),
             admitted: Vec::new(),
+            traffic: Default::default(),
+            opens: Vec::new(),
             timeout: None,
             _charge: charge,
         };

@@ -4,23 +4,27 @@
 
 use std::time::Instant;
 
-use luasocketd_protocol::{Code, Failure, Family, SendTo, SocketId};
+use luasocketd_protocol::{Code, Failure, Family, Kind, SendTo, SocketId};
 
-use super::action::{Action, Question, Reply};
+use super::action::{Action, Reply};
 use super::association::{Origin, Plan};
 use super::budget::{Charge, Resource};
 use super::calls::{client_gone, over_limit};
 use super::client::Subject;
 use super::connecting::literal;
+use super::holding::Held;
 use super::machine::Core;
 use super::meter::{Allowance, Way, spent_text};
 use super::numbers::errno;
 use super::place::{Place, check_path};
-use super::policy::Verb;
+use super::policy::{Verb, Verdict};
+use super::question::Question;
+use super::recording::{Asked, Findings};
 use super::requests::check_name;
 use super::slots::ClientId;
-use super::socket::State;
+use super::socket::{Socket, State};
 use super::timers::Timer;
+use super::trail::Matter;
 
 /// A datagram that is being sent.
 #[derive(Debug)]
@@ -33,6 +37,9 @@ pub(super) struct Sending {
     at_once: bool,
     /// Whether it has waited, so that the policy may be another one now.
     waited: bool,
+    /// What the policy has said to it, and to what.
+    pub(super) verdict: Verdict,
+    asked: Asked,
     _charge: Charge,
 }
 
@@ -51,21 +58,31 @@ impl Core {
         if send.bytes.len() > kind.datagram_max() {
             return Err(Failure::os(errno::EMSGSIZE));
         }
-        let to = match send.host {
+        let asked = self.asked_to_send(kind, send.host.unwrap_or_default(), send.port);
+        let judged = match send.host {
             None if has_peer => None,
             None => return Err(Failure::os(errno::EDESTADDRREQ)),
             Some(host) => {
                 check_name(host, send.port)?;
-                self.judge_destination(client, host, send.port, family, last)?
+                self.judge_destination(client, host, send.port, family, last, &asked)?
             }
         };
+        let (to, verdict) = judged.unzip();
         let charge = self.charge_bytes(client, send.bytes.len())?;
         let at_once = send.timeout_ms == Some(0);
         // A call that waits for nothing needs no timer: the system answers it now.
         let timeout_ms = send.timeout_ms.filter(|_| !at_once);
         self.begin_call(client, request, Subject::Socket(send.socket), timeout_ms, now)?;
-        let sending =
-            Sending { request, to, bytes: send.bytes.to_vec(), at_once, waited: false, _charge: charge };
+        let sending = Sending {
+            request,
+            to,
+            bytes: send.bytes.to_vec(),
+            at_once,
+            waited: false,
+            verdict: verdict.unwrap_or_default(),
+            asked,
+            _charge: charge,
+        };
         match send.host {
             // Spelt in a way that only the resolver knows, or not an address at all.
             Some(host) if sending.to.is_none() => {
@@ -76,9 +93,12 @@ impl Core {
                     kind,
                     numeric: true,
                 };
-                let plan = Plan::Send { host: host.to_owned(), sending };
-                let origin = Origin { request, fresh: false };
-                self.resolve_for_datagrams(client, send.socket, origin, question, plan);
+                let asked = sending.asked.clone();
+                let plan = Plan::Send { host: host.to_owned(), sending: Box::new(sending) };
+                let origin = Origin { request, fresh: false, record: None };
+                // Its address is judged when it is known; nobody is asked for it.
+                let verdict = Verdict::default();
+                self.resolve_for_datagrams(client, send.socket, origin, question, plan, asked, verdict);
             }
             _ => self.queue_datagram(send.socket, sending, now),
         }
@@ -106,9 +126,12 @@ impl Core {
             return self.timers.set(at, Timer::Resend(socket));
         }
         datagrams.backoff.reset();
-        datagrams.sends.pop_front();
+        let place = datagrams.sends.pop_front().and_then(|first| first.to).or(datagrams.peer.clone());
         match result {
             Ok(sent) => {
+                if let Some(place) = place {
+                    entry.count_sent(&place, sent, now);
+                }
                 self.count_bytes(socket, Way::ToNetwork, sent, now);
                 self.reply(client, request, Reply::Sent(sent));
             }
@@ -127,7 +150,12 @@ impl Core {
         self.send_next(socket, now);
     }
 
-    /// Where a datagram may go, if that is known without the resolver; nothing for a name.
+    /// What a client asks for that sends a datagram.
+    pub(super) fn asked_to_send(&mut self, kind: Kind, host: &str, port: &str) -> Asked {
+        self.asked(Matter::DatagramPeer, kind, host, (!kind.is_local()).then_some(port))
+    }
+
+    /// Where a datagram may go, and why, if that is known without the resolver; nothing for a name.
     pub(super) fn judge_destination(
         &mut self,
         client: ClientId,
@@ -135,7 +163,8 @@ impl Core {
         port: &str,
         family: Family,
         last: Option<Place>,
-    ) -> Result<Option<Place>, Failure> {
+        asked: &Asked,
+    ) -> Result<Option<(Place, Verdict)>, Failure> {
         let place = match family {
             Family::Unix => {
                 check_path(host)?;
@@ -146,8 +175,9 @@ impl Core {
                 None => return Ok(None),
             },
         };
-        self.judge_datagram(client, host, &place, last.as_ref() == Some(&place))?;
-        Ok(Some(place))
+        let is_known = last.as_ref() == Some(&place);
+        let verdict = self.judge_datagram(client, host, &place, is_known, asked)?;
+        Ok(Some((place, verdict)))
     }
 
     /// Puts a datagram behind those that wait.
@@ -174,15 +204,27 @@ impl Core {
             let (client, follow) = (entry.client, self.follows_links(entry.client));
             let allowance = entry.meter.borrow().allowance(Way::ToNetwork, now);
             let forbidden = self.is_forbidden_now(socket);
+            let is_stranger = self.config.recorded && is_to_stranger(entry);
             let Some(State::Datagrams(datagrams)) =
                 self.sockets.get_mut(socket).map(|socket| &mut socket.state)
             else {
                 return;
             };
+            if datagrams.recording {
+                return;
+            }
             let Some(first) = datagrams.sends.front_mut() else { return };
             let request = first.request;
             let refusal = match allowance {
                 _ if forbidden => Failure::new(Code::Denied, "the policy forbids it by now"),
+                Allowance::Bytes(_) if is_stranger => {
+                    let places = first.to.clone().into_iter().collect();
+                    let findings = Findings { places, verdict: first.verdict.clone(), ..Findings::default() };
+                    let asked = first.asked.clone();
+                    datagrams.recording = true;
+                    self.displace_peer(socket);
+                    return self.record_socket(socket, asked, findings, Held::Send(socket));
+                }
                 Allowance::Bytes(_) => {
                     let (to, bytes) = (first.to.clone(), std::mem::take(&mut first.bytes));
                     return self.act(Action::Send { socket, request, to, follow, bytes });
@@ -198,6 +240,20 @@ impl Core {
             datagrams.sends.pop_front();
             self.fail(client, request, refusal);
         }
+    }
+
+    /// Sends the first datagram that waits, as its peer is in the trail now; or fails it, as it cannot be.
+    pub(crate) fn send_recorded(&mut self, socket: SocketId, failure: Option<Failure>) {
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        let client = entry.client;
+        let State::Datagrams(datagrams) = &mut entry.state else { return };
+        datagrams.recording = false;
+        if let Some(failure) = failure
+            && let Some(first) = datagrams.sends.pop_front()
+        {
+            self.fail(client, first.request, failure);
+        }
+        self.send_next(socket, self.now);
     }
 
     /// Whether the first datagram that waits may not be sent any more: it was judged when it came.
@@ -224,6 +280,13 @@ impl Core {
         let budget = &self.clients.get(client).ok_or_else(client_gone)?.budget;
         budget.charge(Resource::Bytes, length as u64).map_err(over_limit)
     }
+}
+
+/// Whether the first datagram that waits goes to somebody whom the trail does not know yet.
+fn is_to_stranger(socket: &Socket) -> bool {
+    let State::Datagrams(datagrams) = &socket.state else { return false };
+    let place = datagrams.sends.front().and_then(|first| first.to.as_ref());
+    place.is_some_and(|place| !socket.knows_peer(place))
 }
 
 fn no_room() -> Failure {

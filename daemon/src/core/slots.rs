@@ -126,6 +126,14 @@ impl<K: Key, T> Slots<K, T> {
         })
     }
 
+    /// Every key and value, in the order of their slots, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut T)> {
+        self.entries.iter_mut().enumerate().filter_map(|(slot, entry)| {
+            let value = entry.value.as_mut()?;
+            Some((K::from_parts(slot as u32, entry.generation), value))
+        })
+    }
+
     /// How many values there are.
     pub fn len(&self) -> usize {
         self.iter().count()

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Family, Kind, SocketId, Timeout};
 
@@ -16,7 +16,9 @@ use super::flow::Flow;
 use super::meter::Meter;
 use super::place::Place;
 use super::policy::Verb;
+use super::recording::{Asked, Open};
 use super::slots::{ClientId, LookupId};
+use super::trail::Traffic;
 
 /// What the core knows of a socket.
 #[derive(Debug)]
@@ -35,6 +37,10 @@ pub(crate) struct Socket {
     pub(crate) groups: Vec<IpAddr>,
     /// What the policy has allowed that brought it about, once for each verb.
     pub(crate) admitted: Vec<Admitted>,
+    /// What has passed: to the network, and from it.
+    pub(crate) traffic: [Traffic; 2],
+    /// What the trail follows of it: a stream has at most one.
+    pub(crate) opens: Vec<Open>,
     /// The time limits that the script has set, for the operator to see.
     pub(crate) timeout: Option<Timeout>,
     /// Its place among the client's sockets.
@@ -98,10 +104,24 @@ pub(crate) enum Plan {
     Bind(BindPlan),
 }
 
+impl Plan {
+    /// What the script has asked for.
+    pub(crate) fn asked(&self) -> &Asked {
+        match self {
+            Plan::Connect(connect) => &connect.asked,
+            Plan::Bind(bind) => &bind.asked,
+        }
+    }
+}
+
 /// A connect under way.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectPlan {
     pub(crate) host: String,
+    /// What the script has asked for.
+    pub(crate) asked: Asked,
+    /// How long its lookup took.
+    pub(crate) lookup: Option<Duration>,
     /// The client's first grant.
     pub(crate) window: u32,
     /// The socket to go back to when the connect fails; `None` when it was made for this connect.
@@ -112,6 +132,8 @@ pub(crate) struct ConnectPlan {
 #[derive(Clone, Debug)]
 pub(crate) struct BindPlan {
     pub(crate) host: String,
+    /// What the script has asked for.
+    pub(crate) asked: Asked,
     pub(crate) dual: bool,
     pub(crate) reuse_address: bool,
     /// What the socket goes back to when the bind fails; `None` when it was made for this bind.

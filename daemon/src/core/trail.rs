@@ -126,8 +126,10 @@ pub struct Decided {
     pub host: String,
     /// The port or service that was asked for, in the script's words.
     pub port: Option<String>,
-    /// Where it may lead: what was judged and allowed, or what was judged and is denied.
+    /// Where it may lead; of what is refused, where it would have led.
     pub places: Vec<Place>,
+    /// Where it may not lead, though the name does.
+    pub denied: Vec<Place>,
     /// The own address, where it is known already.
     pub local: Option<Place>,
     /// What the policy says, and why.

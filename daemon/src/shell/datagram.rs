@@ -80,7 +80,7 @@ impl Worker {
     fn push_datagram(&mut self, id: SocketId, length: usize, from: Option<SocketAddrAny>) {
         let from = from.map_or_else(|| Place::Path(String::new()), sender);
         let Some(Phase::Datagrams(client)) = self.sockets.get(id).map(|socket| socket.phase) else { return };
-        if !self.core.admit_datagram(id, &from) {
+        if !self.core.admit_datagram(id, &from, length) {
             tracing::debug!(socket = %id, "dropped a datagram from {from}: no rule allows it");
             return;
         }

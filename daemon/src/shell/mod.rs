@@ -10,6 +10,7 @@ mod option;
 mod path;
 mod perform;
 mod pipe;
+mod process;
 mod queue;
 mod resolver;
 mod signals;

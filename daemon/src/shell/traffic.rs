@@ -8,6 +8,7 @@ use luasocketd_protocol::{
 };
 
 use super::pipe::{Arrival, DATA_OUT_MAX, Pipe};
+use super::process::executable;
 use super::socket::{Phase, Stall, TURN_BYTES};
 use super::system::errno;
 use super::worker::{Work, Worker};
@@ -132,6 +133,8 @@ impl Worker {
             Frame::Request { id: request, method: "hello", params } => {
                 match Call::parse_hello("hello", params) {
                     Ok(hello) => {
+                        // Not before: a process that has been given its pipe becomes the interpreter later.
+                        self.note_executable(id);
                         self.handle(Input::Request { client: id, request, call: Call::Hello(hello) });
                     }
                     Err(FrameError::Version(version)) => {
@@ -152,6 +155,12 @@ impl Worker {
             Frame::Response { .. } => return Err(FrameError::Malformed),
         }
         Ok(())
+    }
+
+    fn note_executable(&mut self, id: ClientId) {
+        if let Some(program) = self.core.credentials(id).and_then(|who| executable(who.pid)) {
+            self.core.note_executable(id, program);
+        }
     }
 
     /// Puts a client's bytes into the queue of their socket.

@@ -1,4 +1,4 @@
-//! Socket options that are one C int, and `SO_LINGER`: getsockopt(2) and setsockopt(2).
+//! Socket options that are one C int, `SO_LINGER` and what `TCP_INFO` counts: getsockopt(2) and setsockopt(2).
 //!
 //! One way for all of them, so that a script's number reaches the system as it is, and the system's answer
 //! the script; the crates that know `SO_LINGER` forget its time when it is off. Options of other shapes go
@@ -50,6 +50,20 @@ pub(crate) fn set_linger(socket: impl AsFd, on: bool, seconds: c_int) -> io::Res
     let value = libc::linger { l_onoff: on.into(), l_linger: seconds };
     // SAFETY: two C ints have no padding.
     unsafe { set(socket, libc::SOL_SOCKET, libc::SO_LINGER, &value) }
+}
+
+/// How many TCP segments went out, and how many came in: `tcpi_segs_out` and `tcpi_segs_in` of Linux' `struct
+/// tcp_info` (linux/tcp.h, since 4.2), which the C library's own has not.
+///
+/// # Errors
+/// What getsockopt(2) says: of a socket that is none of TCP.
+pub(crate) fn segments(socket: impl AsFd) -> io::Result<[u32; 2]> {
+    const SEGS_OUT: usize = 136 / size_of::<u32>();
+    const SEGS_IN: usize = SEGS_OUT + 1;
+    let mut info = [0_u32; SEGS_IN + 1];
+    // SAFETY: every bit pattern is an array of numbers.
+    unsafe { get(socket, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info) }?;
+    Ok([info[SEGS_OUT], info[SEGS_IN]])
 }
 
 /// # Safety

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{MAX_FRAME, SocketId};
@@ -64,6 +65,8 @@ pub struct Worker {
     pub(crate) pipes: Table<ClientId, Pipe>,
     pub(crate) sockets: Table<SocketId, SystemSocket>,
     pub(crate) resolver: Resolver,
+    /// Wakes the loop from another thread: a poll has one.
+    pub(crate) waker: Arc<Waker>,
     /// Buffers for pipes.
     pub(crate) pool: Pool,
     /// Buffers for sockets, small ones: a socket's client is charged for what it holds.
@@ -119,15 +122,16 @@ impl Worker {
     /// When the system has no descriptors for it.
     pub fn new(config: Config, signals: Signals) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), Source::Resolver.token())?;
+        let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
         let signal_fd = signals.fd();
         poll.registry().register(&mut SourceFd(&signal_fd), Source::Signals.token(), Interest::READABLE)?;
         Ok(Worker {
             poll,
-            core: Core::new(config),
+            core: Core::new(config, Instant::now()),
             pipes: Table::default(),
             sockets: Table::default(),
-            resolver: Resolver::new(waker),
+            resolver: Resolver::new(Arc::clone(&waker)),
+            waker,
             pool: Pool::new(PIPE_SPARE_MAX),
             socket_pool: Pool::new(SOCKET_SPARE_MAX),
             stirred: false,
@@ -156,25 +160,28 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes a connected pipe as a client. Who is there is read from the kernel.
+    /// Takes the other end of a pipe that was given to the process `pid` as a client; user and groups are those of
+    /// whoever has made the pipe.
     ///
     /// # Errors
-    /// When the kernel does not say who is there, or the descriptor cannot be watched.
-    pub fn add_client(&mut self, stream: std::os::unix::net::UnixStream) -> io::Result<()> {
-        self.add_client_by(stream, None)
+    /// When the kernel does not say who that is, or the descriptor cannot be watched.
+    pub fn add_client(&mut self, stream: std::os::unix::net::UnixStream, pid: i32) -> io::Result<()> {
+        self.add_client_by(stream, None, Some(pid))
     }
 
     fn add_client_by(
         &mut self,
         stream: std::os::unix::net::UnixStream,
         path: Option<String>,
+        pid: Option<i32>,
     ) -> io::Result<()> {
         stream.set_nonblocking(true)?;
         let peer = getsockopt(&stream, PeerCredentials)?;
-        let credentials = Credentials { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
+        let pid = pid.unwrap_or(peer.pid());
+        let credentials = Credentials { uid: peer.uid(), gid: peer.gid(), pid };
         widen(&stream);
         let groups = peer_groups(&stream)?;
-        let identity = Identity { credentials, groups, socket: path };
+        let identity = Identity { credentials, groups, socket: path, executable: None };
         let id = match self.core.add_client(identity, Instant::now()) {
             Ok(id) => id,
             Err(failure) => {
@@ -291,7 +298,7 @@ impl Worker {
                         listening.ready = true;
                     }
                 }
-                Some(Source::Resolver) => {
+                Some(Source::Waker) => {
                     for (lookup, result) in self.resolver.take_answers() {
                         self.handle(Input::Resolved { lookup, result });
                     }
@@ -429,7 +436,7 @@ impl Worker {
                 Ok(Some(stream)) => {
                     self.starved = false;
                     let path = listening.listener.path().display().to_string();
-                    if let Err(error) = self.add_client_by(stream, Some(path)) {
+                    if let Err(error) = self.add_client_by(stream, Some(path), None) {
                         tracing::warn!("a client could not be taken in: {error}");
                     }
                 }

@@ -1,6 +1,7 @@
 //! The world around the core: clients that say what they like, a network that answers when it likes.
 
 mod acts;
+mod shadow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -14,6 +15,7 @@ use luasocketd::core::{
 };
 use luasocketd_protocol::{Code, DaemonNote, Failure, SocketId};
 
+use self::shadow::Shadow;
 use super::random::Random;
 
 /// Small limits, so that every one of them is met often.
@@ -68,6 +70,8 @@ pub struct World {
     /// Connections that wait on any listening socket.
     arrivals: u64,
     syncs: Vec<(ClientId, u32)>,
+    /// The trail, in worlds that keep one.
+    shadow: Option<Shadow>,
     /// Answers of the system so far, which decide the next one.
     answers: u64,
     /// Whether a new policy is ending what it forbids.
@@ -80,7 +84,8 @@ impl World {
         let start = Instant::now();
         let policy = Policy::new(vec!["*".parse().unwrap()]);
         let timeouts = Timeouts { hello: Duration::from_secs(5), linger: Duration::from_secs(20) };
-        let core = Core::new(Config { policy, limits: LIMITS, timeouts });
+        let recorded = random.once_in(2);
+        let core = Core::new(Config { policy, limits: LIMITS, timeouts, recorded }, start);
         let mut world = World {
             core,
             now: start,
@@ -90,6 +95,7 @@ impl World {
             lookups: Vec::new(),
             arrivals: 0,
             syncs: Vec::new(),
+            shadow: recorded.then(Shadow::default),
             answers: 0,
             swept: false,
             trace: String::new(),
@@ -149,6 +155,9 @@ impl World {
     fn perform(&mut self) {
         while let Some(action) = self.core.poll_action() {
             writeln!(self.trace, "    {action:?}").unwrap();
+            if let Some(shadow) = &self.shadow {
+                shadow.check(&action);
+            }
             let input = match action {
                 Action::Reply { client, request, reply } => {
                     self.answered(client, request);
@@ -176,6 +185,15 @@ impl World {
                     Input::OptionSet { client, request, set, result }
                 }
                 Action::Judged { .. } => continue,
+                Action::Record { record, socket, wanted } => {
+                    let shadow = self.shadow.as_mut().expect("a record where no trail is kept");
+                    shadow.note(record, socket, wanted);
+                    // Where nothing waits for the disk the answer comes at once.
+                    if !wanted || self.turn(4) != 0 {
+                        continue;
+                    }
+                    self.take_record(false).expect("a decision waits")
+                }
                 Action::Disconnect { client, .. } => {
                     self.clients.get_mut(&client).expect("disconnected twice").disconnected = true;
                     continue;
@@ -198,9 +216,10 @@ impl World {
                     let result = [Ok(names()), Err(11), Err(111)][self.turn(3)].clone();
                     Input::Dialed { socket, attempt: 0, result }
                 }
-                Action::SetPeer { socket, .. } => {
+                Action::SetPeer { socket, place, .. } => {
                     self.systems.entry(socket).or_default();
-                    let result = if self.turn(3) == 0 { Err(101) } else { Ok(names()) };
+                    let names = Names { peer: place, ..names() };
+                    let result = if self.turn(3) == 0 { Err(101) } else { Ok(names) };
                     Input::PeerSet { socket, result }
                 }
                 Action::ClearPeer { socket, request } => {
@@ -265,6 +284,20 @@ impl World {
             self.now += Duration::from_millis(self.trace.len() as u64 % 3);
             self.core.handle(input, self.now);
         }
+    }
+
+    /// The trail's answer to the decision that has waited longest, or to the last one.
+    fn take_record(&mut self, first: bool) -> Option<Input<'static>> {
+        let fails = self.turn(7) == 0;
+        let shadow = self.shadow.as_mut().filter(|shadow| !shadow.waiting.is_empty())?;
+        let position = if first { 0 } else { shadow.waiting.len() - 1 };
+        let (decided, socket) = shadow.waiting.remove(position);
+        let id = decided.id;
+        if fails {
+            return Some(Input::Recorded { id, result: Err("no space left on device".to_owned()) });
+        }
+        shadow.committed(decided, socket);
+        Some(Input::Recorded { id, result: Ok(()) })
     }
 
     /// One of so many answers, in turn.
@@ -359,9 +392,13 @@ impl World {
         }
         self.now += Duration::from_secs(60);
         self.handle(Input::Tick);
-        while !self.lookups.is_empty() {
+        while !self.lookups.is_empty() || self.shadow.as_ref().is_some_and(|s| !s.waiting.is_empty()) {
             self.answer_lookup(random);
+            if let Some(recorded) = self.take_record(true) {
+                self.handle(recorded);
+            }
         }
+        assert!(self.shadow.is_none_or(|shadow| shadow.is_empty()), "something has no end in the trail");
         assert_eq!(self.core.census(), (0, 0), "clients or sockets are left");
         assert_eq!(self.core.poll_timeout(), None, "a timer is left");
         assert!(self.systems.is_empty(), "system's sockets are left");

@@ -36,6 +36,7 @@ pub(crate) fn text(operation: Operation, failure: &Failure) -> Cow<'static, str>
         Code::BadArgument => resolve(gai::OVERFLOW).into(),
         // An ending daemon takes no connection, as a port where nobody listens.
         Code::ShuttingDown => "connection refused".into(),
+        Code::Unrecorded => "input/output error".into(),
         Code::UnknownMethod | Code::Version => format!("luasocketd: {}", failure.message).into(),
     }
 }

@@ -31,6 +31,7 @@ pub(crate) fn text(failure: &Failure) -> Cow<'static, str> {
         Code::BadArgument => resolve(gai::NONAME).into(),
         // An ending daemon takes no connection, as a port where nobody listens.
         Code::ShuttingDown => "connection refused".into(),
+        Code::Unrecorded => strerror(Errno::IO.raw_os_error()).into(),
         Code::UnknownMethod | Code::Version => format!("luasocketd: {}", failure.message).into(),
     }
 }

@@ -235,6 +235,9 @@ impl World {
     }
 
     pub(super) fn network_acts(&mut self, random: &mut Random) {
+        if let Some(recorded) = random.once_in(2).then(|| self.take_record(true)).flatten() {
+            return self.handle(recorded);
+        }
         match random.below(10) {
             0 => self.answer_lookup(random),
             1 | 2 => self.end_attempt(random),
@@ -302,7 +305,7 @@ impl World {
         let credit = self.core.push_credit(socket, self.now);
         self.perform();
         let from = Place::Net("1.1.1.1:53".parse().unwrap());
-        if credit == 0 || !self.core.admit_datagram(socket, &from) {
+        if credit == 0 || !self.core.admit_datagram(socket, &from, 1) {
             return;
         }
         assert!(credit >= UDP_MAX + DATAGRAM_OVERHEAD, "the largest datagram would not fit");
