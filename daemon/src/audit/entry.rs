@@ -241,6 +241,18 @@ pub struct Luasocketd {
     /// How many records were lost before this line, of a trail's own line that says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// The last of the lines before this one that are not there any more, of a trail's own line that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Gone>,
+}
+
+/// `luasocketd.gone.*`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gone {
+    /// The line's number.
+    pub sequence: u64,
+    /// Its hash, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// `luasocketd.client.*`

@@ -1,8 +1,16 @@
 //! The audit trail on disk: lines in the names of the Elastic Common Schema (ECS), one for each record.
 
+mod chain;
 mod entry;
+mod trail;
+mod words;
 
+pub use chain::{Hash, Point, PointError};
 pub use entry::{
-    Client, Destination, Dns, Ecs, Entry, Event, Failure, Group, Host, Luasocketd, Network, Process,
+    Client, Destination, Dns, Ecs, Entry, Event, Failure, Gone, Group, Host, Luasocketd, Network, Process,
     Question, Rule, Side, User,
 };
+pub use trail::{Appended, Outcome, Trail, TrailError, TrailState};
+pub use words::{Half, OWN_MATTER, Own, decided, ended, half};
+
+pub use crate::core::policy::{Audit as Settings, Durability};

@@ -5,6 +5,7 @@
 //! forbidden. [`docs/policy.md`](../../../../docs/policy.md) is the same for people.
 
 mod address;
+mod audit;
 mod file;
 mod host;
 mod ports;
@@ -17,6 +18,7 @@ mod verdict;
 mod who;
 
 pub use address::{Network, parse_address};
+pub use audit::{Audit, Durability, ROTATE_AGE, ROTATE_BYTES};
 pub use file::{Accounts, FileError, TIMEOUT_MAX};
 pub(crate) use host::is_plain_path;
 pub use profile::Profile;
@@ -37,6 +39,8 @@ pub struct Policy {
     profiles: Vec<Arc<Profile>>,
     /// Whether connections that a new policy forbids are ended when it comes.
     pub enforce_now: bool,
+    /// Where the audit trail is kept; without it none is.
+    pub audit: Option<Audit>,
 }
 
 /// Why a client has no profile.
@@ -57,7 +61,7 @@ impl Policy {
     }
 
     fn of(profiles: Vec<Profile>) -> Self {
-        Policy { profiles: profiles.into_iter().map(Arc::new).collect(), enforce_now: false }
+        Policy { profiles: profiles.into_iter().map(Arc::new).collect(), enforce_now: false, audit: None }
     }
 
     /// Every profile, in the order of the file.
