@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 mod jail;
+mod trail;
 
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb};
 
 pub use jail::JailOptions;
+pub use trail::TrailOptions;
 
 /// Sockets for Lua scripts that have no network rights of their own.
 #[derive(Debug, Parser)]
@@ -56,6 +58,8 @@ pub struct RunOptions {
     #[command(flatten)]
     pub policy: PolicyOptions,
     #[command(flatten)]
+    pub trail: TrailOptions,
+    #[command(flatten)]
     pub jail: JailOptions,
     #[command(flatten)]
     pub log: LogOptions,
@@ -67,6 +71,8 @@ pub struct RunOptions {
 pub struct ExecOptions {
     #[command(flatten)]
     pub policy: PolicyOptions,
+    #[command(flatten)]
+    pub trail: TrailOptions,
     #[command(flatten)]
     pub jail: JailOptions,
     #[command(flatten)]
@@ -158,6 +164,12 @@ pub struct ServeOptions {
     pub drain_timeout: Duration,
     #[command(flatten)]
     pub policy: PolicyOptions,
+    #[command(flatten)]
+    pub trail: TrailOptions,
+    /// Keep no audit trail. Without this and --audit it is kept where the policy file says, else in
+    /// /var/log/luasocketd for root, in $XDG_STATE_HOME/luasocketd or ~/.local/state/luasocketd for others.
+    #[arg(long, conflicts_with_all = ["audit", "durability"])]
+    pub no_audit: bool,
     #[command(flatten)]
     pub log: LogOptions,
 }

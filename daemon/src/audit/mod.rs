@@ -1,11 +1,13 @@
 //! The audit trail on disk: lines in the names of the Elastic Common Schema (ECS), one for each record.
 
 mod chain;
+mod directory;
 mod entry;
 mod trail;
 mod words;
 
 pub use chain::{Hash, Point, PointError};
+pub use directory::default_directory;
 pub use entry::{
     Client, Destination, Dns, Ecs, Entry, Event, Failure, Gone, Group, Host, Luasocketd, Network, Process,
     Question, Rule, Side, User,

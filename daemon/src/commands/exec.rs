@@ -23,7 +23,7 @@ pub fn exec(options: ExecOptions) -> ExitCode {
     let mut helper = Command::new("/proc/self/exe");
     helper.arg("__command").args(options.jail.words()).arg("--").args(options.command.words());
     helper.envs(variables);
-    supervise(&options.policy, &options.jail, helper).unwrap_or_else(|error| {
+    supervise(&options.policy, &options.trail, &options.jail, helper).unwrap_or_else(|error| {
         let name: OsString = options.command.name().to_owned();
         failed(format!("cannot run {}: {error}", name.display()))
     })

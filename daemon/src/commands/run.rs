@@ -15,6 +15,6 @@ pub fn run(options: RunOptions) -> ExitCode {
     let mut helper = Command::new("/proc/self/exe");
     helper.arg("__script").args(options.jail.words()).arg("--");
     helper.arg(options.script.path()).args(options.script.args());
-    supervise(&options.policy, &options.jail, helper)
+    supervise(&options.policy, &options.trail, &options.jail, helper)
         .unwrap_or_else(|error| failed(format!("cannot run {}: {error}", options.script.path().display())))
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use luasocketd::audit::{Durability, Own, Settings, default_directory};
 use luasocketd::core::Config;
 use luasocketd::core::policy::Policy;
 use luasocketd::shell::{Ending, PipeListener, Signals, Worker, number};
@@ -46,25 +47,46 @@ pub fn serve(options: ServeOptions) -> ExitCode {
         Ok(listeners) => listeners,
         Err(error) => return failed(error),
     };
-    match serve_on(listeners, signals, policy, &options) {
+    let settings = match trail_settings(&options, policy.audit.clone()) {
+        Ok(settings) => settings,
+        Err(error) => return failed(error),
+    };
+    let config = Config { policy, ..Config::default() };
+    let mut worker = match Worker::new(config, signals) {
+        Ok(worker) => worker,
+        Err(error) => return failed(format!("cannot make the event loop: {error}")),
+    };
+    match settings.map(|settings| worker.keep_trail(&settings)) {
+        None => tracing::warn!("no audit trail is kept"),
+        Some(Ok(())) => {}
+        Some(Err(error)) => return failed(error),
+    }
+    let served = serve_on(&mut worker, listeners, &options);
+    worker.end_trail();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(format!("the event loop failed: {error}")),
     }
 }
 
-fn serve_on(
-    listeners: Vec<PipeListener>,
-    signals: Signals,
-    policy: Policy,
-    options: &ServeOptions,
-) -> io::Result<()> {
+/// The trail to be kept, if any.
+fn trail_settings(options: &ServeOptions, in_file: Option<Settings>) -> Result<Option<Settings>, String> {
+    if options.no_audit {
+        return Ok(None);
+    }
+    if let Some(settings) = options.trail.settings(in_file, Durability::Strict) {
+        return Ok(Some(settings));
+    }
+    let directory = default_directory().ok_or("neither XDG_STATE_HOME nor HOME is set: say where the audit trail shall be with --audit DIR, or --no-audit")?;
+    Ok(options.trail.settings(Some(Settings::new(directory)), Durability::Strict))
+}
+
+fn serve_on(worker: &mut Worker, listeners: Vec<PipeListener>, options: &ServeOptions) -> io::Result<()> {
     if options.config.is_none() && options.policy.allow.is_empty() {
         tracing::warn!("no --allow rule and no --config: every connection is refused");
     }
     raise_descriptor_limit();
-    let config = Config { policy, ..Config::default() };
     let paths: Vec<PathBuf> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
-    let mut worker = Worker::new(config, signals)?;
     listeners.into_iter().try_for_each(|listener| worker.listen(listener))?;
     paths.iter().for_each(|path| announce(path));
     let mut ending = false;
@@ -99,6 +121,7 @@ fn reload(worker: &mut Worker, file: Option<&Path>) {
         Ok(policy) => {
             tracing::info!(profiles = policy.profiles().len(), "new policy from {}", file.display());
             worker.set_policy(policy);
+            worker.note_in_trail(Own::PolicyLoaded, format!("read from {}", file.display()));
             notify(&[NotifyState::Status(&format!("policy read from {}", file.display()))]);
         }
         Err(error) => {

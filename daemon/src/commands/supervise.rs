@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use luasocketd::audit::Durability;
 use luasocketd::core::policy::Policy;
 use luasocketd::core::{Config, Timeouts};
 use luasocketd::shell::{Caught, Signals, Worker, number};
@@ -19,7 +20,7 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 
 use super::terminal;
-use crate::cli::{JailOptions, PolicyOptions};
+use crate::cli::{JailOptions, PolicyOptions, TrailOptions};
 use crate::jail::{Fence, Keeper, Strictness, check};
 
 /// The variable that tells a script the number of its pipe.
@@ -64,9 +65,15 @@ const END_TICK_MAX: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// When it cannot be started or served, or its jail cannot be made.
-pub fn supervise(policy: &PolicyOptions, jail: &JailOptions, helper: Command) -> io::Result<ExitCode> {
-    let mut jailed = Jailed::start(policy, jail, helper)?;
+pub fn supervise(
+    policy: &PolicyOptions,
+    trail: &TrailOptions,
+    jail: &JailOptions,
+    helper: Command,
+) -> io::Result<ExitCode> {
+    let mut jailed = Jailed::start(policy, trail, jail, helper)?;
     let served = jailed.serve();
+    jailed.worker.end_trail();
     jailed.end();
     served?;
     Ok(jailed.exit())
@@ -99,7 +106,12 @@ enum News {
 }
 
 impl Jailed {
-    fn start(policy: &PolicyOptions, jail: &JailOptions, helper: Command) -> io::Result<Jailed> {
+    fn start(
+        policy: &PolicyOptions,
+        trail: &TrailOptions,
+        jail: &JailOptions,
+        helper: Command,
+    ) -> io::Result<Jailed> {
         check(&jail.jail(Vec::new())).map_err(|refused| io::Error::other(refused.to_string()))?;
         // The child runs as the same user: it must not look into this process, nor take its descriptors.
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
@@ -116,6 +128,10 @@ impl Jailed {
         let signals = Signals::catch(&caught(&ignored()?))?;
         let config = Config { policy: Policy::new(policy.allow.clone()), ..Config::default() };
         let mut worker = Worker::new(config, signals)?;
+        // Its thread starts no process either.
+        if let Some(settings) = trail.settings(None, Durability::Relaxed) {
+            worker.keep_trail(&settings).map_err(io::Error::other)?;
+        }
         let (ours, theirs) = UnixStream::pair()?;
         let child = spawn(helper, theirs)?;
         worker.add_client(ours, child.as_raw_nonzero().get())?;

@@ -127,6 +127,11 @@ impl Traffic {
 }
 
 impl Core {
+    /// Has everything recorded from here on.
+    pub(crate) fn keep_trail(&mut self) {
+        self.config.recorded = true;
+    }
+
     /// A new question of a client.
     pub(crate) fn asked(&mut self, matter: Matter, kind: Kind, host: &str, port: Option<&str>) -> Asked {
         let id = TrailId(self.next_record);

@@ -19,6 +19,7 @@ mod system;
 mod table;
 mod tokens;
 mod traffic;
+mod trail;
 mod unsafe_groups;
 mod unsafe_hosts;
 mod unsafe_option;

@@ -45,7 +45,7 @@ impl Worker {
                 self.feed(Input::OptionSet { client, request, set, result });
             }
             Action::Ask { client, request, socket, ask } => self.answer(client, request, socket, ask),
-            Action::Record { record, socket, wanted } => self.record_trail(record, socket, wanted),
+            Action::Record { record, socket, wanted } => self.append(record, socket, wanted),
             Action::Judged { client, judgement } => self.record(client, &judgement),
             Action::Disconnect { client, reason } => self.disconnect(client, &reason),
             Action::Lookup(lookup) => {
@@ -392,12 +392,4 @@ impl Worker {
 
 fn watch(registry: &Registry, io: &Socket, source: Source, events: Interest) -> io::Result<()> {
     registry.register(&mut SourceFd(&io.as_raw_fd()), source.token(), events)
-}
-
-impl Worker {
-    fn record_trail(&mut self, record: crate::core::trail::Record, _socket: Option<SocketId>, wanted: bool) {
-        if let (true, crate::core::trail::Record::Decided(decided)) = (wanted, record) {
-            self.feed(Input::Recorded { id: decided.id, result: Ok(()) });
-        }
-    }
 }

@@ -38,6 +38,11 @@ impl<K: Key + PartialEq, T> Table<K, T> {
         self.slots.get_mut(slot as usize)?.as_mut().map(|(_, value)| value)
     }
 
+    /// All that is there.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().flatten().map(|(_, value)| value)
+    }
+
     pub(crate) fn remove(&mut self, key: K) -> Option<T> {
         let entry = self.slots.get_mut(key.parts().0 as usize)?;
         if entry.as_ref().is_none_or(|(found, _)| *found != key) {

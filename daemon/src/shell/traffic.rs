@@ -40,6 +40,9 @@ impl Turn {
 impl Worker {
     /// Does what a client has said, and reads once more from it, as far as its turn goes.
     pub(crate) fn serve_client(&mut self, id: ClientId) {
+        if self.waits_for_trail() {
+            return;
+        }
         let mut turn = Turn::default();
         // Frames that waited for their turn, or for room for their answers, come before those that are
         // not read yet.
@@ -72,7 +75,8 @@ impl Worker {
         let mut reader = std::mem::take(&mut pipe.reader);
         let mut touched = std::mem::take(&mut self.touched);
         let outcome = loop {
-            if turn.is_over() || self.pipes.get(id).is_none_or(Pipe::is_clogged) {
+            let is_held = self.waits_for_trail();
+            if is_held || turn.is_over() || self.pipes.get(id).is_none_or(Pipe::is_clogged) {
                 break Ok(());
             }
             match reader.next_frame() {

@@ -23,6 +23,7 @@ use super::system::errno;
 use super::table::Table;
 use super::tokens::Source;
 use super::unsafe_groups::peer_groups;
+use crate::audit::Trail;
 use crate::core::policy::Policy;
 use crate::core::{ClientId, Config, Core, Credentials, Identity, Input};
 
@@ -89,6 +90,10 @@ pub struct Worker {
     starved: bool,
     signals: Signals,
     ending: Option<Ending>,
+    /// What is on record of all this, if anything.
+    pub(crate) trail: Option<Trail>,
+    /// Whether clients wait for the trail to write what they have caused.
+    pub(crate) held_up: bool,
 }
 
 /// A path that clients come by.
@@ -122,7 +127,7 @@ impl Worker {
     /// When the system has no descriptors for it.
     pub fn new(config: Config, signals: Signals) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
+        let waker = Arc::new(Waker::new(poll.registry(), Source::Threads.token())?);
         let signal_fd = signals.fd();
         poll.registry().register(&mut SourceFd(&signal_fd), Source::Signals.token(), Interest::READABLE)?;
         Ok(Worker {
@@ -145,6 +150,8 @@ impl Worker {
             starved: false,
             signals,
             ending: None,
+            trail: None,
+            held_up: false,
         })
     }
 
@@ -298,10 +305,11 @@ impl Worker {
                         listening.ready = true;
                     }
                 }
-                Some(Source::Waker) => {
+                Some(Source::Threads) => {
                     for (lookup, result) in self.resolver.take_answers() {
                         self.handle(Input::Resolved { lookup, result });
                     }
+                    self.take_recorded();
                 }
                 Some(Source::Signals) => signals.extend(self.signals.take()),
                 Some(Source::Client(slot)) => {

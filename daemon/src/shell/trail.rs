@@ -1,0 +1,99 @@
+//! The audit trail, between the core, which says what to record, and the thread that writes it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use luasocketd_protocol::{Kind, SocketId};
+
+use super::unsafe_option::segments;
+use super::worker::{Work, Worker};
+use crate::audit::{Appended, Own, Settings, Trail, TrailError};
+use crate::core::Input;
+use crate::core::trail::{Ended, Record};
+
+impl Worker {
+    /// Keeps a trail from here on: nothing that is asked for is done then before its decision is recorded. Before
+    /// the first client comes.
+    ///
+    /// # Errors
+    /// When the trail cannot be kept.
+    pub fn keep_trail(&mut self, settings: &Settings) -> Result<(), TrailError> {
+        let waker = Arc::clone(&self.waker);
+        let wake = move || {
+            if let Err(error) = waker.wake() {
+                tracing::error!("cannot wake the loop for the trail: {error}");
+            }
+        };
+        self.trail = Some(Trail::start(settings, wake)?);
+        self.core.keep_trail();
+        Ok(())
+    }
+
+    /// Adds a line of the trail's own, if a trail is kept.
+    pub fn note_in_trail(&self, own: Own, reason: impl Into<String>) {
+        if let Some(trail) = &self.trail {
+            trail.note(own, reason);
+        }
+    }
+
+    /// Ends everything that the trail follows, and the trail; the operator is told where it ends.
+    pub fn end_trail(&mut self) {
+        self.core.end_trail(Instant::now());
+        self.perform_actions();
+        match self.trail.take().map(Trail::stop) {
+            None => {}
+            Some(Ok(point)) => tracing::info!("the audit trail ends at {point}"),
+            Some(Err(error)) => tracing::error!("the audit trail lacks its last records: {error}"),
+        }
+    }
+
+    pub(crate) fn append(&mut self, mut record: Record, socket: Option<SocketId>, wanted: bool) {
+        let id = match &mut record {
+            Record::Decided(decided) => decided.id,
+            Record::Ended(ended) => {
+                self.count_segments(ended, socket);
+                ended.decided.id
+            }
+        };
+        let Some(trail) = &self.trail else { return };
+        match trail.append(record, wanted) {
+            Appended::Done if wanted => self.feed(Input::Recorded { id, result: Ok(()) }),
+            Appended::Refused(reason) => self.feed(Input::Recorded { id, result: Err(reason) }),
+            Appended::Done | Appended::Pending => {}
+        }
+    }
+
+    /// Adds what only the system has counted.
+    fn count_segments(&self, ended: &mut Ended, socket: Option<SocketId>) {
+        if ended.decided.kind != Kind::Tcp || ended.peer.is_none() {
+            return;
+        }
+        // Of a socket that has gone meanwhile nothing is known.
+        let counted = socket.and_then(|id| self.io(id).ok()).and_then(|io| segments(io).ok());
+        if let Some([sent, received]) = counted {
+            ended.sent.packets = Some(sent.into());
+            ended.received.packets = Some(received.into());
+        }
+    }
+
+    /// Tells the core what the thread has done since the last time.
+    pub(crate) fn take_recorded(&mut self) {
+        let Some(trail) = &self.trail else { return };
+        let is_full = trail.is_full();
+        for (id, result) in trail.take_outcomes() {
+            self.handle(Input::Recorded { id, result });
+        }
+        if self.held_up && !is_full {
+            self.held_up = false;
+            let clients: Vec<_> = self.pipes.iter().map(|pipe| pipe.id).collect();
+            clients.into_iter().for_each(|client| self.schedule(Work::Client(client)));
+        }
+    }
+
+    /// Whether clients have to wait, as more would come of what they say than can be written.
+    pub(crate) fn waits_for_trail(&mut self) -> bool {
+        let is_full = self.trail.as_ref().is_some_and(Trail::is_full);
+        self.held_up |= is_full;
+        is_full
+    }
+}
