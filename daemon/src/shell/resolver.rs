@@ -34,7 +34,7 @@ pub(crate) struct Resolver {
 struct Shared {
     state: Mutex<State>,
     more: Condvar,
-    waker: Waker,
+    waker: Arc<Waker>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ struct State {
 
 impl Resolver {
     /// A pool without threads; `waker` is woken when an answer is there.
-    pub(crate) fn new(waker: Waker) -> Self {
+    pub(crate) fn new(waker: Arc<Waker>) -> Self {
         let shared = Shared { state: Mutex::default(), more: Condvar::new(), waker };
         Resolver { shared: Arc::new(shared), threads: 0 }
     }

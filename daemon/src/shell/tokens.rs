@@ -11,8 +11,8 @@ use crate::core::{ClientId, Key};
 pub(crate) enum Source {
     /// The listening pipe with this number.
     Listener(u32),
-    /// The resolver's answers.
-    Resolver,
+    /// What other threads have for the loop: the resolver's answers, and operators' questions.
+    Threads,
     /// Signals.
     Signals,
     /// The pipe of the client in this slot.
@@ -29,7 +29,7 @@ impl Source {
             |kind: usize, slot: u32, attempt: u32| kind << 48 | (attempt as usize) << 32 | slot as usize;
         Token(match self {
             Source::Listener(number) => pack(0, number, 0),
-            Source::Resolver => pack(1, 0, 0),
+            Source::Threads => pack(1, 0, 0),
             Source::Signals => pack(2, 0, 0),
             Source::Client(slot) => pack(3, slot, 0),
             Source::Socket(slot) => pack(4, slot, 0),
@@ -41,7 +41,7 @@ impl Source {
         let (slot, attempt) = (token.0 as u32, (token.0 >> 32 & 0xffff) as u32);
         Some(match token.0 >> 48 {
             0 => Source::Listener(slot),
-            1 => Source::Resolver,
+            1 => Source::Threads,
             2 => Source::Signals,
             3 => Source::Client(slot),
             4 => Source::Socket(slot),
@@ -67,7 +67,7 @@ mod tests {
     fn a_token_tells_its_source() {
         for source in [
             Source::Listener(1),
-            Source::Resolver,
+            Source::Threads,
             Source::Signals,
             Source::Client(u32::MAX),
             Source::Socket(7),

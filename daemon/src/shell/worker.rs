@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{MAX_FRAME, SocketId};
@@ -12,6 +13,7 @@ use mio::{Events, Interest, Poll, Waker};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
+use super::desk::{Counter, Desk};
 use super::listener::PipeListener;
 use super::pipe::{DATA_OUT_MAX, Pipe};
 use super::queue::Pool;
@@ -64,6 +66,8 @@ pub struct Worker {
     pub(crate) pipes: Table<ClientId, Pipe>,
     pub(crate) sockets: Table<SocketId, SystemSocket>,
     pub(crate) resolver: Resolver,
+    /// Where operators' questions come in.
+    pub(crate) desk: Desk,
     /// Buffers for pipes.
     pub(crate) pool: Pool,
     /// Buffers for sockets, small ones: a socket's client is charged for what it holds.
@@ -119,7 +123,7 @@ impl Worker {
     /// When the system has no descriptors for it.
     pub fn new(config: Config, signals: Signals) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), Source::Resolver.token())?;
+        let waker = Arc::new(Waker::new(poll.registry(), Source::Threads.token())?);
         let signal_fd = signals.fd();
         poll.registry().register(&mut SourceFd(&signal_fd), Source::Signals.token(), Interest::READABLE)?;
         Ok(Worker {
@@ -127,7 +131,8 @@ impl Worker {
             core: Core::new(config),
             pipes: Table::default(),
             sockets: Table::default(),
-            resolver: Resolver::new(waker),
+            resolver: Resolver::new(Arc::clone(&waker)),
+            desk: Desk::new(waker),
             pool: Pool::new(PIPE_SPARE_MAX),
             socket_pool: Pool::new(SOCKET_SPARE_MAX),
             stirred: false,
@@ -208,6 +213,16 @@ impl Worker {
         self.handle(Input::NewPolicy { policy });
     }
 
+    /// Whether it has begun to end.
+    pub fn is_draining(&self) -> bool {
+        self.core.is_draining()
+    }
+
+    /// Where another thread can ask this loop; it is answered from the next turn on.
+    pub fn counter(&self) -> Counter {
+        self.desk.counter()
+    }
+
     /// Ends the loop without waiting for anything.
     pub fn stop(&mut self) {
         self.ending = Some(Ending::Forced);
@@ -233,6 +248,7 @@ impl Worker {
             }
             self.handle(Input::Tick);
             self.accept_clients();
+            self.answer_operators();
             self.work_once();
             if std::mem::take(&mut self.stirred) {
                 // A datagram to this machine has arrived by the time it is sent, as a local connection has; whoever
@@ -274,7 +290,7 @@ impl Worker {
     fn wait(&mut self, events: &mut Events, hasty: bool) -> io::Result<()> {
         let next = [self.core.poll_timeout(), self.accept_again].into_iter().flatten().min();
         let timeout = match next {
-            _ if hasty || !self.work.is_empty() => Some(Duration::ZERO),
+            _ if hasty || !self.work.is_empty() || self.desk.is_busy() => Some(Duration::ZERO),
             Some(at) => Some(at.saturating_duration_since(Instant::now())),
             None => None,
         };
@@ -291,7 +307,8 @@ impl Worker {
                         listening.ready = true;
                     }
                 }
-                Some(Source::Resolver) => {
+                Some(Source::Threads) => {
+                    self.desk.note();
                     for (lookup, result) in self.resolver.take_answers() {
                         self.handle(Input::Resolved { lookup, result });
                     }
