@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod admin;
 mod jail;
 mod trail;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb};
 
+pub use admin::{AdminOptions, ReloadOptions};
 pub use jail::JailOptions;
 pub use trail::TrailOptions;
 
@@ -35,6 +37,8 @@ pub enum Command {
     Exec(ExecOptions),
     /// Run the daemon in the foreground.
     Serve(ServeOptions),
+    /// Have a running daemon read its policy file again; if that is wrong, the policy stays as it was.
+    Reload(ReloadOptions),
     /// Check a policy file, and ask it what it would say.
     Check(CheckOptions),
     /// Print what to export so that a stock interpreter finds the module.
@@ -155,10 +159,14 @@ pub struct ServeOptions {
     /// /run/luasocketd/luasocketd.sock]. May be repeated: a policy file can tell clients apart by it.
     #[arg(long, value_name = "PATH")]
     pub socket: Vec<PathBuf>,
-    /// The policy file, instead of --allow. SIGHUP reads it again; if it is wrong then, the policy stays
-    /// as it was.
+    /// The policy file, instead of --allow. SIGHUP and `luasocketd reload` read it again; if it is wrong then,
+    /// the policy stays as it was.
     #[arg(long, value_name = "FILE", conflicts_with = "allow")]
     pub config: Option<PathBuf>,
+    /// The path that operators connect to with `luasocketd ps` and its like [default: the first --socket with `.admin`
+    /// at its end; without one for root /run/luasocketd/admin.sock, else $XDG_RUNTIME_DIR/luasocketd-admin.sock].
+    #[arg(long, value_name = "PATH")]
+    pub admin: Option<PathBuf>,
     /// How many seconds clients may go on after SIGTERM. A second SIGTERM ends the daemon at once.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub drain_timeout: Duration,

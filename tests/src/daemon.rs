@@ -131,6 +131,16 @@ impl Daemon {
         stream
     }
 
+    /// The path where operators find it.
+    pub fn admin(&self) -> PathBuf {
+        self.directory.path().join("daemon.sock.admin")
+    }
+
+    /// The job `luasocketd COMMAND`, by an operator of this daemon.
+    pub fn operator(&self, command: &str) -> Job {
+        Job::new(program()).arg(command).arg("--admin").arg(self.admin())
+    }
+
     /// The directory of its socket.
     pub fn directory(&self) -> &Path {
         self.directory.path()

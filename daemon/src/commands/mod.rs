@@ -7,8 +7,11 @@ mod generate;
 mod inside;
 mod keeper;
 mod modules;
+mod operator;
 mod path;
+mod places;
 mod policy_file;
+mod reload;
 mod run;
 mod script;
 mod serve;
@@ -22,12 +25,16 @@ pub use exec::exec;
 pub use generate::generate;
 pub use keeper::keeper;
 pub use path::path;
+pub use reload::reload;
 pub use run::run;
 pub use script::script;
 pub use serve::serve;
 
 use std::fmt::Display;
 use std::process::ExitCode;
+
+use luasocketd::admin::line;
+use serde::Serialize;
 
 /// Says what is wrong with the configuration.
 fn misconfigured(what: impl Display) -> ExitCode {
@@ -39,4 +46,13 @@ fn misconfigured(what: impl Display) -> ExitCode {
 fn failed(what: impl Display) -> ExitCode {
     eprintln!("luasocketd: {what}");
     ExitCode::from(1)
+}
+
+/// Prints what a daemon has answered: its own line, or `words` of it.
+fn print_answer<T: Serialize>(answer: &T, as_json: bool, words: impl FnOnce(&T) -> String) -> ExitCode {
+    match as_json {
+        true => print!("{}", line(answer)),
+        false => println!("{}", words(answer)),
+    }
+    ExitCode::SUCCESS
 }

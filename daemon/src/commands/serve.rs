@@ -1,25 +1,23 @@
 //! `luasocketd serve`: the daemon in the foreground.
 
-use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use luasocketd::audit::{Durability, Own, Settings, default_directory};
+use luasocketd::audit::{Durability, Settings, default_directory};
 use luasocketd::core::Config;
 use luasocketd::core::policy::Policy;
-use luasocketd::shell::{Ending, PipeListener, Signals, Worker, number};
+use luasocketd::shell::{Callers, Ending, House, Operators, PipeListener, Signals, Worker, number};
 use rustix::process::{Resource, Rlimit};
 use sd_notify::NotifyState;
 use tracing::level_filters::LevelFilter;
 
+use super::places::{admin_path, client_path};
 use super::policy_file::read_policy;
 use super::{failed, misconfigured};
 use crate::cli::ServeOptions;
 use crate::log;
-
-/// Where root's daemon listens; a script looks there when nothing else is said.
-const SYSTEM_PATH: &str = "/run/luasocketd/luasocketd.sock";
 
 /// Serves until a signal ends it.
 pub fn serve(options: ServeOptions) -> ExitCode {
@@ -31,20 +29,12 @@ pub fn serve(options: ServeOptions) -> ExitCode {
         },
         None => Policy::new(options.policy.allow.clone()),
     };
-    let paths = match options.socket.as_slice() {
-        [] => default_path().map(|path| vec![path]),
-        paths => Ok(paths.to_vec()),
-    };
-    let paths = match paths {
-        Ok(paths) => paths,
-        Err(error) => return failed(error),
-    };
     let signals = match Signals::catch(&[number::SIGTERM, number::SIGINT, number::SIGHUP]) {
         Ok(signals) => signals,
         Err(error) => return failed(format!("cannot catch signals: {error}")),
     };
-    let listeners = match paths.iter().map(|path| PipeListener::bind(path)).collect() {
-        Ok(listeners) => listeners,
+    let doors = match Doors::open(&options) {
+        Ok(doors) => doors,
         Err(error) => return failed(error),
     };
     let settings = match trail_settings(&options, policy.audit.clone()) {
@@ -61,7 +51,7 @@ pub fn serve(options: ServeOptions) -> ExitCode {
         Some(Ok(())) => {}
         Some(Err(error)) => return failed(error),
     }
-    let served = serve_on(&mut worker, listeners, &options);
+    let served = serve_on(&mut worker, doors, &options);
     worker.end_trail();
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,21 +71,44 @@ fn trail_settings(options: &ServeOptions, in_file: Option<Settings>) -> Result<O
     Ok(options.trail.settings(Some(Settings::new(directory)), Durability::Strict))
 }
 
-fn serve_on(worker: &mut Worker, listeners: Vec<PipeListener>, options: &ServeOptions) -> io::Result<()> {
+/// Where somebody can come in.
+struct Doors {
+    clients: Vec<PipeListener>,
+    operators: PipeListener,
+}
+
+impl Doors {
+    fn open(options: &ServeOptions) -> Result<Self, String> {
+        let paths = match options.socket.as_slice() {
+            [] => vec![client_path()?],
+            paths => paths.to_vec(),
+        };
+        let admin = options.admin.clone().map_or_else(|| admin_path(&options.socket), Ok)?;
+        let bind =
+            |path: &Path, callers| PipeListener::bind(path, callers).map_err(|error| error.to_string());
+        let clients = paths.iter().map(|path| bind(path, Callers::Clients)).collect::<Result<_, _>>()?;
+        Ok(Doors { clients, operators: bind(&admin, Callers::Operators)? })
+    }
+}
+
+fn serve_on(worker: &mut Worker, doors: Doors, options: &ServeOptions) -> io::Result<()> {
     if options.config.is_none() && options.policy.allow.is_empty() {
         tracing::warn!("no --allow rule and no --config: every connection is refused");
     }
     raise_descriptor_limit();
-    let paths: Vec<PathBuf> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
-    listeners.into_iter().try_for_each(|listener| worker.listen(listener))?;
+    let paths: Vec<PathBuf> = doors.clients.iter().map(|listener| listener.path().to_owned()).collect();
+    doors.clients.into_iter().try_for_each(|listener| worker.listen(listener))?;
+    let house = Arc::new(ThisHouse { config: options.config.clone() });
+    let _operators =
+        Operators::start(doors.operators, worker.counter(), Arc::clone(&house) as Arc<dyn House>)?;
     paths.iter().for_each(|path| announce(path));
-    let mut ending = false;
     let ended = worker.run(|worker, signal| {
         // A terminal that goes away sends this one, too, and means the end.
         if signal.number == number::SIGHUP && signal.sent {
-            return reload(worker, options.config.as_deref());
+            // What is wrong with it stands in the log.
+            return house.read_policy().map_or((), |policy| worker.set_policy(policy));
         }
-        if std::mem::replace(&mut ending, true) {
+        if worker.is_draining() {
             tracing::warn!("second signal: ending at once");
             return worker.stop();
         }
@@ -112,22 +125,33 @@ fn serve_on(worker: &mut Worker, listeners: Vec<PipeListener>, options: &ServeOp
     Ok(())
 }
 
-/// Reads the policy file again. A wrong one changes nothing.
-fn reload(worker: &mut Worker, file: Option<&Path>) {
-    let Some(file) = file else {
-        return tracing::warn!("SIGHUP: there is no --config, so there is nothing to read again");
-    };
-    match read_policy(file) {
-        Ok(policy) => {
-            tracing::info!(profiles = policy.profiles().len(), "new policy from {}", file.display());
-            worker.set_policy(policy);
-            worker.note_in_trail(Own::PolicyLoaded, format!("read from {}", file.display()));
-            notify(&[NotifyState::Status(&format!("policy read from {}", file.display()))]);
-        }
-        Err(error) => {
-            tracing::error!("the policy stays as it was: {error}");
-            notify(&[NotifyState::Status(&format!("the policy stays as it was: {error}"))]);
-        }
+/// This process, as far as the loop does not know it.
+struct ThisHouse {
+    config: Option<PathBuf>,
+}
+
+impl House for ThisHouse {
+    fn read_policy(&self) -> Result<Policy, String> {
+        let read = match &self.config {
+            Some(file) => read_policy(file),
+            None => {
+                Err("the daemon was started without --config, so there is nothing to read again".to_owned())
+            }
+        };
+        let status = match (&read, &self.config) {
+            (Ok(policy), Some(file)) => {
+                let profiles = policy.profiles().len();
+                tracing::info!(profiles, "new policy from {}", file.display());
+                format!("policy read from {}", file.display())
+            }
+            (Err(error), _) => {
+                tracing::error!("the policy stays as it was: {error}");
+                format!("the policy stays as it was: {error}")
+            }
+            (Ok(_), None) => return read,
+        };
+        notify(&[NotifyState::Status(&status)]);
+        read
     }
 }
 
@@ -153,19 +177,4 @@ fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!("cannot tell the service manager: {error}");
     }
-}
-
-/// Where clients of this user look first.
-fn default_path() -> Result<PathBuf, String> {
-    if rustix::process::geteuid().is_root() {
-        let path = PathBuf::from(SYSTEM_PATH);
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir)
-                .map_err(|error| format!("cannot make {}: {error}", dir.display()))?;
-        }
-        return Ok(path);
-    }
-    let dir = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-    dir.map(|dir| Path::new(&dir).join("luasocketd.sock"))
-        .ok_or_else(|| "XDG_RUNTIME_DIR is not set: say where to listen with --socket PATH".to_owned())
 }

@@ -260,6 +260,11 @@ impl Core {
         }
     }
 
+    /// Whether nothing new is begun any more.
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_some()
+    }
+
     /// Whether a draining daemon has nothing left to do by `now`.
     pub fn is_drained(&self, now: Instant) -> bool {
         self.draining.is_some_and(|until| {

@@ -170,6 +170,11 @@ impl Core {
         }
     }
 
+    /// What judges now.
+    pub fn policy(&self) -> &Policy {
+        &self.config.policy
+    }
+
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()

@@ -15,11 +15,11 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ListenError {
     /// Another daemon is there.
-    #[error("a daemon already listens on {}; stop it, or choose another path with --socket", .0.display())]
-    Busy(PathBuf),
+    #[error("a daemon already listens on {}; stop it, or choose another path with {}", .0.display(), .1.option())]
+    Busy(PathBuf, Callers),
     /// Something that is no socket is there.
-    #[error("{} exists and is no socket; remove it, or choose another path with --socket", .0.display())]
-    NotASocket(PathBuf),
+    #[error("{} exists and is no socket; remove it, or choose another path with {}", .0.display(), .1.option())]
+    NotASocket(PathBuf, Callers),
     /// The system refused.
     #[error("cannot {doing} {}: {error}", path.display())]
     System {
@@ -30,6 +30,33 @@ pub enum ListenError {
         /// What the system said.
         error: io::Error,
     },
+}
+
+/// Who may connect to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callers {
+    /// Scripts: the daemon's user and its group.
+    Clients,
+    /// Operators: the daemon's user alone.
+    Operators,
+}
+
+impl Callers {
+    /// The bits of the mode that its file does not get.
+    fn umask(self) -> Mode {
+        Mode::from_raw_mode(match self {
+            Callers::Clients => 0o117,
+            Callers::Operators => 0o177,
+        })
+    }
+
+    /// The option that chooses its path.
+    fn option(self) -> &'static str {
+        match self {
+            Callers::Clients => "--socket",
+            Callers::Operators => "--admin",
+        }
+    }
 }
 
 /// A listening pipe. Its file goes with it.
@@ -44,17 +71,18 @@ pub struct PipeListener {
 }
 
 impl PipeListener {
-    /// Listens on `path`, whose file gets mode 0660, under a lock on `path` with `.lock` at its end.
+    /// Listens on `path`, whose file gets mode 0660, of operators 0600, under a lock on `path` with `.lock` at its
+    /// end.
     ///
     /// A socket file that nobody listens on any more is replaced; a live daemon never is.
     ///
     /// # Errors
     /// [`ListenError`] when another daemon or another kind of file is there, or the system refuses.
-    pub fn bind(path: &Path) -> Result<Self, ListenError> {
-        let lock = Lock::take(path)?;
-        remove_stale(path)?;
+    pub fn bind(path: &Path, callers: Callers) -> Result<Self, ListenError> {
+        let lock = Lock::take(path, callers)?;
+        remove_stale(path, callers)?;
         // The mode has to be right from the first moment, so it cannot be changed after the bind.
-        let before = rustix::process::umask(Mode::from_raw_mode(0o117));
+        let before = rustix::process::umask(callers.umask());
         let bound = UnixListener::bind(path);
         rustix::process::umask(before);
         let system = |doing| move |error| ListenError::System { doing, path: path.into(), error };
@@ -92,18 +120,20 @@ impl Drop for PipeListener {
 }
 
 /// Removes a socket file that nobody listens on.
-fn remove_stale(path: &Path) -> Result<(), ListenError> {
+fn remove_stale(path: &Path, callers: Callers) -> Result<(), ListenError> {
     let system = |doing| move |error| ListenError::System { doing, path: path.into(), error };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(system("look at")(error)),
-        Ok(found) if !found.file_type().is_socket() => return Err(ListenError::NotASocket(path.into())),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(ListenError::NotASocket(path.into(), callers));
+        }
         Ok(_) => {}
     }
     match UnixStream::connect(path) {
         // Somebody listens there without our lock: another program, or a daemon whose lock file was
         // removed.
-        Ok(_) => Err(ListenError::Busy(path.into())),
+        Ok(_) => Err(ListenError::Busy(path.into(), callers)),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(system("remove the stale socket"))
         }
@@ -124,7 +154,7 @@ struct Lock {
 }
 
 impl Lock {
-    fn take(socket: &Path) -> Result<Self, ListenError> {
+    fn take(socket: &Path, callers: Callers) -> Result<Self, ListenError> {
         let mut name = socket.as_os_str().to_owned();
         name.push(".lock");
         let path = PathBuf::from(name);
@@ -136,7 +166,7 @@ impl Lock {
             let file = open_lock(&path).map_err(system("open"))?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(ListenError::Busy(socket.into())),
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(ListenError::Busy(socket.into(), callers)),
                 Err(errno) => return Err(system("lock")(errno.into())),
             }
             // The last owner may have removed the file between our open and our lock.
@@ -170,15 +200,25 @@ mod tests {
     fn a_live_daemon_is_not_displaced_and_a_stale_file_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d.sock");
-        let first = PipeListener::bind(&path).unwrap();
+        let first = PipeListener::bind(&path, Callers::Clients).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o660);
-        assert!(matches!(PipeListener::bind(&path), Err(ListenError::Busy(_))));
+        assert!(matches!(PipeListener::bind(&path, Callers::Clients), Err(ListenError::Busy(..))));
         drop(first);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         // What a daemon that was killed leaves behind.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        PipeListener::bind(&path).unwrap();
+        PipeListener::bind(&path, Callers::Clients).unwrap();
+    }
+
+    #[test]
+    fn operators_have_their_path_for_themselves() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.admin");
+        let _first = PipeListener::bind(&path, Callers::Operators).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let busy = PipeListener::bind(&path, Callers::Operators).unwrap_err().to_string();
+        assert!(busy.contains("--admin"), "{busy}");
     }
 
     #[test]
@@ -186,11 +226,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d.sock");
         let other = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(matches!(PipeListener::bind(&path), Err(ListenError::Busy(_))));
+        assert!(matches!(PipeListener::bind(&path, Callers::Clients), Err(ListenError::Busy(..))));
         drop(other);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
-        assert!(matches!(PipeListener::bind(&path), Err(ListenError::NotASocket(_))));
+        assert!(matches!(PipeListener::bind(&path, Callers::Clients), Err(ListenError::NotASocket(..))));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the lock is left");
     }

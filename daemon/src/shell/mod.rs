@@ -5,7 +5,10 @@
 
 mod accounts;
 mod datagram;
+mod desk;
+mod line;
 mod listener;
+mod operators;
 mod option;
 mod path;
 mod perform;
@@ -26,6 +29,9 @@ mod unsafe_option;
 mod worker;
 
 pub use accounts::{Account, System as SystemAccounts};
-pub use listener::{ListenError, PipeListener};
+pub use desk::Counter;
+pub use line::{Bounded, Line, read_line};
+pub use listener::{Callers, ListenError, PipeListener};
+pub use operators::{House, Operators};
 pub use signals::{Caught, Signals, number};
 pub use worker::{Ending, Worker};

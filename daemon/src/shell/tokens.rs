@@ -11,7 +11,7 @@ use crate::core::{ClientId, Key};
 pub(crate) enum Source {
     /// The listening pipe with this number.
     Listener(u32),
-    /// Other threads: the resolver's answers, the trail's, an operator's questions.
+    /// What other threads have for the loop: the resolver's answers, and operators' questions.
     Threads,
     /// Signals.
     Signals,

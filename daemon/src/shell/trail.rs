@@ -9,6 +9,7 @@ use super::unsafe_option::segments;
 use super::worker::{Work, Worker};
 use crate::audit::{Appended, Own, Settings, Trail, TrailError};
 use crate::core::Input;
+use crate::core::policy::Policy;
 use crate::core::trail::{Ended, Record};
 
 impl Worker {
@@ -26,13 +27,16 @@ impl Worker {
         };
         self.trail = Some(Trail::start(settings, wake)?);
         self.core.keep_trail();
+        self.note_policy(self.core.policy());
         Ok(())
     }
 
-    /// Adds a line of the trail's own, if a trail is kept.
-    pub fn note_in_trail(&self, own: Own, reason: impl Into<String>) {
+    /// Tells the trail which policy is in force from here on.
+    pub(crate) fn note_policy(&self, policy: &Policy) {
+        let names: Vec<String> =
+            policy.profiles().iter().map(|profile| format!("`{}`", profile.name)).collect();
         if let Some(trail) = &self.trail {
-            trail.note(own, reason);
+            trail.note(Own::PolicyLoaded, format!("profiles: {}", names.join(", ")));
         }
     }
 

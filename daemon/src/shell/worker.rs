@@ -13,6 +13,7 @@ use mio::{Events, Interest, Poll, Waker};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
+use super::desk::{Counter, Desk};
 use super::listener::PipeListener;
 use super::pipe::{DATA_OUT_MAX, Pipe};
 use super::queue::Pool;
@@ -68,6 +69,8 @@ pub struct Worker {
     pub(crate) resolver: Resolver,
     /// Wakes the loop from another thread: a poll has one.
     pub(crate) waker: Arc<Waker>,
+    /// Where operators' questions come in.
+    pub(crate) desk: Desk,
     /// Buffers for pipes.
     pub(crate) pool: Pool,
     /// Buffers for sockets, small ones: a socket's client is charged for what it holds.
@@ -136,6 +139,7 @@ impl Worker {
             pipes: Table::default(),
             sockets: Table::default(),
             resolver: Resolver::new(Arc::clone(&waker)),
+            desk: Desk::new(Arc::clone(&waker)),
             waker,
             pool: Pool::new(PIPE_SPARE_MAX),
             socket_pool: Pool::new(SOCKET_SPARE_MAX),
@@ -219,7 +223,18 @@ impl Worker {
 
     /// Puts a new policy in the place of the old one, for all clients at once.
     pub fn set_policy(&mut self, policy: Policy) {
+        self.note_policy(&policy);
         self.handle(Input::NewPolicy { policy });
+    }
+
+    /// Whether it has begun to end.
+    pub fn is_draining(&self) -> bool {
+        self.core.is_draining()
+    }
+
+    /// Where another thread can ask this loop; it is answered from the next turn on.
+    pub fn counter(&self) -> Counter {
+        self.desk.counter()
     }
 
     /// Ends the loop without waiting for anything.
@@ -247,6 +262,7 @@ impl Worker {
             }
             self.handle(Input::Tick);
             self.accept_clients();
+            self.answer_operators();
             self.work_once();
             if std::mem::take(&mut self.stirred) {
                 // A datagram to this machine has arrived by the time it is sent, as a local connection has; whoever
@@ -288,7 +304,7 @@ impl Worker {
     fn wait(&mut self, events: &mut Events, hasty: bool) -> io::Result<()> {
         let next = [self.core.poll_timeout(), self.accept_again].into_iter().flatten().min();
         let timeout = match next {
-            _ if hasty || !self.work.is_empty() => Some(Duration::ZERO),
+            _ if hasty || !self.work.is_empty() || self.desk.is_busy() => Some(Duration::ZERO),
             Some(at) => Some(at.saturating_duration_since(Instant::now())),
             None => None,
         };
@@ -306,6 +322,7 @@ impl Worker {
                     }
                 }
                 Some(Source::Threads) => {
+                    self.desk.note();
                     for (lookup, result) in self.resolver.take_answers() {
                         self.handle(Input::Resolved { lookup, result });
                     }
