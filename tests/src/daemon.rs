@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::build::program;
 use crate::process::{Job, Outcome, Running, wait_until};
+use crate::trail::Trail;
 
 /// How long a daemon may live; no test comes near.
 const LIFETIME: Duration = Duration::from_secs(900);
@@ -39,7 +40,7 @@ impl Daemon {
     /// A daemon that allows everything and may open only so many descriptors.
     pub fn with_descriptor_limit(limit: u32) -> Daemon {
         Daemon::launch(new_directory(), |socket| {
-            let line = format!(r#"ulimit -n {limit}; exec "$0" serve --socket "$1" --allow '*'"#);
+            let line = format!(r#"ulimit -n {limit}; exec "$0" serve --no-audit --socket "$1" --allow '*'"#);
             Job::new("sh").arg("-c").arg(line).arg(program()).arg(socket).limit(LIFETIME)
         })
     }
@@ -49,9 +50,11 @@ impl Daemon {
         Daemon::launch(new_directory(), |socket| job(&program(), socket).limit(LIFETIME))
     }
 
-    /// The job `luasocketd serve --socket PATH`, not started.
+    /// The job `luasocketd serve --socket PATH`, not started. Its trail is beside the socket, and nothing waits for
+    /// the disk.
     pub fn job(socket: &Path) -> Job {
-        Job::new(program()).arg("serve").arg("--socket").arg(socket).limit(LIFETIME)
+        let job = Job::new(program()).arg("serve").arg("--socket").arg(socket).limit(LIFETIME);
+        job.arg("--durability").arg("relaxed").arg("--audit").arg(trail_beside(socket))
     }
 
     /// A new daemon on the path of one that was killed.
@@ -69,6 +72,11 @@ impl Daemon {
         let ready = running.line();
         assert_eq!(ready, format!("ready {}", socket.display()), "the ready line");
         Daemon { running, socket, directory }
+    }
+
+    /// Its trail.
+    pub fn trail(&self) -> Trail {
+        Trail::at(trail_beside(&self.socket))
     }
 
     /// The path of its socket.
@@ -145,6 +153,10 @@ impl Daemon {
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
+}
+
+fn trail_beside(socket: &Path) -> PathBuf {
+    socket.with_extension("audit")
 }
 
 fn new_directory() -> TempDir {

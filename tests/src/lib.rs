@@ -18,6 +18,7 @@ pub mod pipe;
 pub mod policy;
 pub mod process;
 pub mod scripts;
+pub mod trail;
 
 pub use build::{ModulePath, modules_for, program};
 pub use daemon::Daemon;
@@ -26,3 +27,4 @@ pub use peer::Peer;
 pub use pipe::{Pipe, Value};
 pub use policy::PolicyFile;
 pub use process::{Job, Outcome, Running, wait_until};
+pub use trail::Trail;
