@@ -8,11 +8,14 @@ const SYSTEM: &str = "/var/log/luasocketd";
 /// The directory's name among others'.
 const NAME: &str = "luasocketd";
 
-/// The directory of this user's trail: `/var/log/luasocketd` for root, else `$XDG_STATE_HOME/luasocketd` or
-/// `~/.local/state/luasocketd`. `None` when there is neither such a variable nor a home.
+/// The directory of this user's trail: that of a service (`LogsDirectory=` of systemd.exec(5)), `/var/log/luasocketd`
+/// for root, else `$XDG_STATE_HOME/luasocketd` or `~/.local/state/luasocketd`. `None` when there is neither such a
+/// variable nor a home.
 pub fn default_directory() -> Option<PathBuf> {
     let variable = |name| env::var_os(name).filter(|value| Path::new(value).is_absolute()).map(PathBuf::from);
-    choose(rustix::process::geteuid().is_root(), variable("XDG_STATE_HOME"), variable("HOME"))
+    variable("LOGS_DIRECTORY").or_else(|| {
+        choose(rustix::process::geteuid().is_root(), variable("XDG_STATE_HOME"), variable("HOME"))
+    })
 }
 
 fn choose(is_root: bool, state: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
