@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod audit;
 mod jail;
 
 use std::ffi::{OsStr, OsString};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb};
 
+pub use audit::{Anchor, AuditOptions, Format};
 pub use jail::JailOptions;
 
 /// Sockets for Lua scripts that have no network rights of their own.
@@ -35,6 +37,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// Check a policy file, and ask it what it would say.
     Check(CheckOptions),
+    /// Ask the audit trail: who talked to whom, when, how much, and whether they might.
+    Audit(Box<AuditOptions>),
     /// Print what to export so that a stock interpreter finds the module.
     Path(PathOptions),
     /// Run a script in this process, in a jail, on the pipe that LUASOCKETD_FD names.
