@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 mod admin;
+mod audit;
 mod jail;
 mod trail;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb};
 
 pub use admin::{AdminOptions, ReloadOptions};
+pub use audit::{Anchor, AuditOptions, Format};
 pub use jail::JailOptions;
 pub use trail::TrailOptions;
 
@@ -41,6 +43,8 @@ pub enum Command {
     Reload(ReloadOptions),
     /// Check a policy file, and ask it what it would say.
     Check(CheckOptions),
+    /// Ask the audit trail: who talked to whom, when, how much, and whether they might.
+    Audit(Box<AuditOptions>),
     /// Print what to export so that a stock interpreter finds the module.
     Path(PathOptions),
     /// Run a script in this process, in a jail, on the pipe that LUASOCKETD_FD names.

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Exec(options) => commands::exec(options),
         Command::Serve(options) => commands::serve(options),
         Command::Reload(options) => commands::reload(options),
+        Command::Audit(options) => commands::audit(*options),
         Command::Check(options) => commands::check(options),
         Command::Path(options) => commands::path(options),
         Command::Script(options) => commands::script(options),

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod audit;
 mod check;
 mod command;
 mod exec;
@@ -19,6 +20,7 @@ mod supervise;
 mod terminal;
 mod unsafe_lua;
 
+pub use audit::audit;
 pub use check::check;
 pub use command::become_command;
 pub use exec::exec;

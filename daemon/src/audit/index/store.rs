@@ -1,0 +1,186 @@
+//! The index's file: opened, made, replaced.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rustix::fs::Access;
+
+use super::schema::{DAY_US, TABLES, version};
+use super::{INDEX_FILE, IndexError, files, index};
+
+/// What SQLite adds to the file's name for its own files beside it.
+const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
+/// How long one writer waits for another: longer than any batch takes, and than the indexes of a large trail.
+const BUSY: Duration = Duration::from_secs(300);
+/// Pages at hand, in KiB.
+const CACHE_KIB: i64 = 32 << 10;
+/// Pages that are written before they go to their places: 16 MiB of 4 KiB.
+const CHECKPOINT_PAGES: i64 = 4096;
+
+/// Device and number of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+/// Whether files can be made in `dir`.
+pub(super) fn is_writable(dir: &Path) -> bool {
+    rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+/// Which file is the index now.
+pub(super) fn file_id(dir: &Path) -> io::Result<FileId> {
+    let found = fs::symlink_metadata(dir.join(INDEX_FILE))?;
+    Ok(FileId(found.dev(), found.ino()))
+}
+
+/// Opens the index, made or replaced if that has to be.
+pub(super) fn open(dir: &Path) -> Result<(Connection, FileId), IndexError> {
+    match try_open(dir) {
+        Err(IndexError::Index { source, .. }) if is_damage(&source) => {
+            tracing::warn!("the index in {} is made anew: {source}", dir.display());
+            remove(dir).map_err(|source| files(dir, source))?;
+            try_open(dir)
+        }
+        opened => opened,
+    }
+}
+
+/// An index in memory.
+pub(super) fn in_memory() -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    set_up(&mut connection)?;
+    Ok(connection)
+}
+
+/// Deletes the index.
+pub(super) fn remove(dir: &Path) -> io::Result<()> {
+    for suffix in SUFFIXES {
+        match fs::remove_file(dir.join(format!("{INDEX_FILE}{suffix}"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is not what SQLite has written, or nothing that this version has: then it is replaced.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    let is_damage = matches!(
+        code,
+        Some(
+            ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+        )
+    );
+    // `Unknown` is a statement that does not fit the tables.
+    is_damage || matches!(error, rusqlite::Error::InvalidColumnType(..)) || code == Some(ErrorCode::Unknown)
+}
+
+fn try_open(dir: &Path) -> Result<(Connection, FileId), IndexError> {
+    make(dir).map_err(|source| files(dir, source))?;
+    let before = file_id(dir).map_err(|source| files(dir, source))?;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    // SQLite refuses links on the way, too; those the operator has made are no danger.
+    let path = fs::canonicalize(dir).map_err(|source| files(dir, source))?.join(INDEX_FILE);
+    let opened = Connection::open_with_flags(path, flags).and_then(|mut connection| {
+        set_up(&mut connection)?;
+        Ok(connection)
+    });
+    opened.map(|connection| (connection, before)).map_err(|source| index(dir, source))
+}
+
+/// Makes the file, for its owner alone; that is the directory's, so that the daemon can go on with what root has made.
+fn make(dir: &Path) -> io::Result<()> {
+    let path = dir.join(INDEX_FILE);
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(file) => {
+            let owner = fs::metadata(dir)?;
+            if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+                std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the connection fit, and the tables if there are none.
+///
+/// # Errors
+/// [`ErrorCode::NotADatabase`], too, when the tables are of another form.
+fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // With a log that is written ahead nobody who asks waits for the daemon. Without a wait for the disk at each
+    // transaction the newest may be missing after a power cut, and comes again from the lines.
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", CHECKPOINT_PAGES * 4096)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    let found = |connection: &Connection| {
+        connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
+    };
+    if found(connection)? == version() {
+        return Ok(());
+    }
+    let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match found(&transaction)? {
+        // Somebody else has made them just now.
+        now if now == version() => Ok(()),
+        0 if tables == 0 => {
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "user_version", version())?;
+            transaction.commit()
+        }
+        _ => Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
+            Some("it is of another form".to_owned()),
+        )),
+    }
+}
+
+/// Deletes what was made of lines before `oldest`, some at a time. What is still open stays, and ends in its time.
+pub(super) fn prune(connection: &mut Connection, oldest: i64, at_once: i64) -> rusqlite::Result<()> {
+    let pruned: i64 = connection.query_row("SELECT pruned FROM state", [], |row| row.get(0))?;
+    if pruned >= oldest {
+        return Ok(());
+    }
+    // The first time there may be nothing before: the trail begins with its first line.
+    let mut after = 0;
+    loop {
+        let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
+        let last: Option<i64> = transaction
+            .prepare_cached("SELECT max(id) FROM (SELECT id FROM act WHERE id > ?1 ORDER BY id LIMIT ?2)")?
+            .query_row((after, at_once), |row| row.get(0))?;
+        let Some(last) = last else { break };
+        let range = (after, last, oldest);
+        const GONE: &str = "id > ?1 AND id <= ?2 AND line < ?3 AND open = 0";
+        transaction.execute(
+            &format!(
+                "UPDATE tally SET count = count - gone.n, sent = tally.sent - gone.s, received = tally.received - gone.r \
+                 FROM (SELECT started / {DAY_US} AS d, kind AS k, count(*) AS n, sum(sent) AS s, sum(received) AS r \
+                 FROM act WHERE {GONE} GROUP BY 1, 2) AS gone WHERE day = gone.d AND kind = gone.k"
+            ),
+            range,
+        )?;
+        let deleted = transaction.execute(&format!("DELETE FROM act WHERE {GONE}"), range)?;
+        transaction.commit()?;
+        if deleted == 0 {
+            break;
+        }
+        after = last;
+    }
+    connection.execute("DELETE FROM tally WHERE count <= 0", [])?;
+    connection.execute("UPDATE state SET pruned = ?1", [oldest])?;
+    Ok(())
+}
