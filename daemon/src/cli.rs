@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb};
 
 pub use admin::{AdminOptions, ReloadOptions};
-pub use audit::{Anchor, AuditOptions, Format};
+pub use audit::{AuditOptions, Format};
 pub use jail::JailOptions;
 pub use trail::TrailOptions;
 

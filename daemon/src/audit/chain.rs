@@ -94,3 +94,64 @@ impl FromStr for Point {
         Ok(Point { sequence, hash: hash.parse()? })
     }
 }
+
+/// Ends the line that begins at `start` with its hash and a newline. It has to be a JSON object with a member.
+pub(super) fn seal(lines: &mut Vec<u8>, start: usize, previous: Hash) -> Hash {
+    // The brace that ends the object comes back behind the hash.
+    lines.pop();
+    let hash = previous.then(&lines[start..]);
+    lines.extend_from_slice(BEFORE_HASH);
+    lines.extend_from_slice(hash.to_string().as_bytes());
+    lines.extend_from_slice(AFTER_HASH);
+    lines.push(b'\n');
+    hash
+}
+
+/// A line's own bytes and its hash; `None` when it has none. The newline does not belong to it.
+pub(super) fn unseal(line: &[u8]) -> Option<(&[u8], Hash)> {
+    let line = line.strip_suffix(AFTER_HASH)?;
+    let (line, digits) = line.split_at_checked(line.len().checked_sub(2 * HASH_BYTES)?)?;
+    let line = line.strip_suffix(BEFORE_HASH)?;
+    Some((line, std::str::from_utf8(digits).ok()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_sealed_with_the_documented_hash() {
+        let mut lines = b"{\"a\":1}".to_vec();
+        let hash = seal(&mut lines, 0, Hash::default());
+        // `(head -c32 /dev/zero; printf '{"a":1') | sha256sum`
+        assert_eq!(hash.to_string(), "607ca6addc015e6bd181f4700e76996f0a2361ee7a2e4b2dbe5d7dd2f948d448");
+        assert_eq!(lines, format!("{{\"a\":1,\"hash\":{{\"sha256\":\"{hash}\"}}}}\n").into_bytes());
+        assert_eq!(unseal(lines.trim_ascii_end()), Some((&b"{\"a\":1"[..], hash)));
+        assert!(serde_json::from_slice::<serde_json::Value>(&lines).is_ok());
+    }
+
+    #[test]
+    fn a_place_has_one_spelling() {
+        let point = Point { sequence: 7, hash: Hash::default().then(b"x") };
+        assert_eq!(point.to_string().parse(), Ok(point));
+        let hash = point.hash.to_string();
+        for wrong in ["", ":", "7", "7:", ":00", &format!("+7:{hash}"), &format!("7:{}", hash.to_uppercase())]
+        {
+            assert_eq!(wrong.parse::<Point>(), Err(PointError), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_odd_to_be_looked_at(line: Vec<u8>, tail in "[0-9a-f]{60,66}") {
+            let _ = unseal(&line);
+            let mut longer = line;
+            longer.extend_from_slice(BEFORE_HASH);
+            longer.extend_from_slice(tail.as_bytes());
+            longer.extend_from_slice(AFTER_HASH);
+            prop_assert_eq!(unseal(&longer).is_some(), tail.len() == 64);
+        }
+    }
+}

@@ -1,14 +1,34 @@
 //! The trail as the event loop sees it: records go in and are never waited for.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::time::Duration;
+use std::{io, process, thread};
 
+use jiff::Timestamp;
+use rustix::rand::{GetRandomFlags, getrandom};
 use thiserror::Error;
 
-use super::Settings;
 use super::chain::Point;
+use super::entry::Process;
+use super::housekeeper::Housekeeper;
+use super::line::Batch;
+use super::recover::Left;
+use super::render::{Run, interrupted};
+use super::shared::Shared;
+use super::store::Store;
 use super::words::Own;
+use super::writer::{Books, Item, Writer};
+use super::{Durability, Settings};
 use crate::core::trail::{Record, TrailId};
+
+/// How long the end of the daemon waits for the last records: a disk that takes longer has failed.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// How many ends of what an earlier run has left open are written in one go.
+const INTERRUPTED_BATCH: usize = 1000;
 
 /// Why there is no trail.
 #[derive(Debug, Error)]
@@ -21,8 +41,32 @@ pub enum TrailError {
         /// Which file.
         path: PathBuf,
         /// Why not.
-        error: std::io::Error,
+        error: io::Error,
     },
+    /// The first lines of this run could not be written.
+    #[error("{0}")]
+    Store(String),
+    /// Another daemon writes to this directory.
+    #[error(
+        "another daemon keeps its audit trail in {directory}: end that one, or give this one another `directory`",
+        directory = directory.display()
+    )]
+    Taken {
+        /// Which one.
+        directory: PathBuf,
+    },
+    /// Others can change what is in the directory.
+    #[error(
+        "the directory {directory} of the audit trail can be written to by others: `chmod go-w {directory}`",
+        directory = directory.display()
+    )]
+    Open {
+        /// Which one.
+        directory: PathBuf,
+    },
+    /// There can be no thread for it.
+    #[error("cannot start a thread for the audit trail: {0}")]
+    Thread(io::Error),
 }
 
 /// What becomes of a record.
@@ -59,53 +103,188 @@ pub struct TrailState {
     pub lost: u64,
 }
 
-/// The trail, with the thread that writes it.
+/// The trail, with the thread that writes it. Dropped, it ends in order, as with [`Trail::stop`].
 #[derive(Debug)]
-pub struct Trail {}
+pub struct Trail {
+    shared: Arc<Shared>,
+    durability: Durability,
+    items: Sender<Item>,
+    outcomes: Receiver<Outcome>,
+    has_ended: bool,
+}
 
 impl Trail {
     /// Opens the trail, closes what an earlier run has left open, and starts to write. `wake` is called from another
-    /// thread when there are outcomes, and when the trail is not full any more.
+    /// thread when there are outcomes, when the trail is not full any more, and when it begins to fail.
     ///
     /// # Errors
     /// [`TrailError`] says what cannot be done to which file.
     pub fn start(settings: &Settings, wake: impl Fn() + Send + 'static) -> Result<Trail, TrailError> {
-        let _ = (settings, wake);
-        unimplemented!()
+        let (mut store, left) = Store::open(settings)?;
+        let run = this_run();
+        let shared = Arc::new(Shared::default());
+        begin(&mut store, &run, &left, &shared)?;
+        let (items, received) = channel();
+        let (outcomes, taken) = channel();
+        let queue = (Arc::clone(&shared), items.clone());
+        let prune = move |prune| {
+            let (shared, items) = &queue;
+            shared.queued.fetch_add(1, Ordering::SeqCst);
+            // After the end of the writer nothing is removed, and nobody waits.
+            let _ = items.send(Item::Prune { prune, at: Timestamp::now() });
+        };
+        let housekeeper = Housekeeper::start(&settings.directory, settings.keep, prune);
+        let writer = Writer {
+            store,
+            run,
+            shared: Arc::clone(&shared),
+            items: received,
+            outcomes,
+            wake,
+            housekeeper: housekeeper.map_err(TrailError::Thread)?,
+            books: Books::default(),
+        };
+        let thread = thread::Builder::new().name("audit".into()).spawn(move || writer.run());
+        thread.map_err(TrailError::Thread)?;
+        Ok(Trail { shared, durability: settings.durability, items, outcomes: taken, has_ended: false })
     }
 
-    /// Takes a record. `wanted` says that the caller waits until it is on disk.
+    /// Takes a record, with the time as it is now. `wanted` says that what it is about begins only when it is
+    /// written: then that is to wait, or not to happen at all.
     pub fn append(&self, record: Record, wanted: bool) -> Appended {
-        let _ = (record, wanted);
-        unimplemented!()
+        if let Some(reason) = self.shared.failing().filter(|_| wanted) {
+            return Appended::Refused(reason);
+        }
+        let waits = wanted && self.durability == Durability::Strict;
+        match self.send(Item::Record { record, waits, at: Timestamp::now() }) {
+            true if waits => Appended::Pending,
+            false if wanted => Appended::Refused("the audit trail has ended".into()),
+            true | false => Appended::Done,
+        }
     }
 
     /// Takes a line of the trail's own, with what it says to people.
     pub fn note(&self, own: Own, reason: impl Into<String>) {
-        let _ = (own, reason.into());
-        unimplemented!()
+        self.send(Item::Own { own, reason: reason.into(), at: Timestamp::now() });
     }
 
     /// What has become of decisions that were wanted, since the last time.
     pub fn take_outcomes(&self) -> Vec<Outcome> {
-        unimplemented!()
+        self.outcomes.try_iter().collect()
     }
 
     /// Whether so much waits to be written that nothing new is to be begun.
     pub fn is_full(&self) -> bool {
-        unimplemented!()
+        self.shared.is_full()
     }
 
     /// How it does.
     pub fn state(&self) -> TrailState {
-        unimplemented!()
+        self.shared.state()
     }
 
     /// Writes what is queued and ends, within a bounded time; gives the place where the trail ends.
     ///
     /// # Errors
     /// Why not all of it is written.
-    pub fn stop(self) -> Result<Point, String> {
-        unimplemented!()
+    pub fn stop(mut self) -> Result<Point, String> {
+        self.finish()
+    }
+
+    /// Queues an item; says whether there is somebody to write it.
+    fn send(&self, item: Item) -> bool {
+        self.shared.queued.fetch_add(1, Ordering::SeqCst);
+        let is_sent = self.items.send(item).is_ok();
+        if !is_sent {
+            self.shared.queued.fetch_sub(1, Ordering::SeqCst);
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        is_sent
+    }
+
+    fn finish(&mut self) -> Result<Point, String> {
+        self.has_ended = true;
+        let (stop, end) = sync_channel(1);
+        let gone = "the thread that writes the audit trail has ended before";
+        self.items.send(Item::Stop(stop)).map_err(|_| gone.to_owned())?;
+        end.recv_timeout(STOP_WAIT).map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                format!("the last records of the audit trail were not written within {STOP_WAIT:?}")
+            }
+            RecvTimeoutError::Disconnected => gone.to_owned(),
+        })?
     }
 }
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        if !self.has_ended
+            && let Err(error) = self.finish()
+        {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+/// Tells this run of the daemon from all others.
+fn this_run() -> Run {
+    let mut number = [0; 8];
+    // Where the kernel has no random numbers yet the time has to do: it differs from run to run as well.
+    let is_random =
+        getrandom(&mut number, GetRandomFlags::NONBLOCK).is_ok_and(|length| length == number.len());
+    if !is_random {
+        number = Timestamp::now().as_microsecond().to_be_bytes();
+    }
+    let executable = std::env::current_exe().ok().map(|path| path.to_string_lossy().into_owned());
+    Run {
+        id: format!("{:016x}", u64::from_be_bytes(number)),
+        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        process: Process { pid: process::id().cast_signed(), executable },
+    }
+}
+
+/// Writes the first line of this run, and the ends of what an earlier one has left open.
+fn begin(store: &mut Store, run: &Run, left: &Left, shared: &Shared) -> Result<(), TrailError> {
+    let directory = store.settings.directory.display().to_string();
+    for text in &left.amiss {
+        tracing::error!("the audit trail in {directory} is not as it was left: {text}");
+    }
+    tracing::info!("the audit trail in {directory} goes on behind {}", store.point());
+    let mut entries =
+        left.open.iter().filter_map(|entry| interrupted(entry.clone(), Timestamp::now())).peekable();
+    let mut started = run.own(Own::Started, &reason(left), Timestamp::now(), store.point().sequence + 1);
+    started.luasocketd.gone = left.gone.map(Into::into);
+    let mut started = Some(started);
+    while started.is_some() || entries.peek().is_some() {
+        let mut batch = Batch::after(store.point());
+        started
+            .take()
+            .into_iter()
+            .chain(entries.by_ref().take(INTERRUPTED_BATCH))
+            .for_each(|entry| batch.push(entry));
+        store.write(&batch, Timestamp::now()).map_err(TrailError::Store)?;
+        shared.bytes.fetch_add(batch.bytes.len() as u64, Ordering::Relaxed);
+        shared.lines.fetch_add(batch.lines, Ordering::Relaxed);
+        shared.committed.store(batch.last.sequence, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// What the first line says to people.
+fn reason(left: &Left) -> String {
+    let mut text = format!("luasocketd {} has started", env!("CARGO_PKG_VERSION"));
+    if !left.open.is_empty() {
+        text += &format!(
+            "; {} that the daemon before it has left open are closed as interrupted",
+            left.open.len()
+        );
+    }
+    for amiss in &left.amiss {
+        text += "; ";
+        text += amiss;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

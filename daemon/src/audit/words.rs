@@ -7,6 +7,9 @@ use crate::core::trail::Matter;
 /// `luasocketd.matter` of the trail's own lines.
 pub const OWN_MATTER: &str = "trail";
 
+/// What `event.type` has of a decision that nothing comes of, and so no end.
+pub const DENIED: &str = "denied";
+
 macro_rules! own {
     ($($(#[$doc:meta])* $variant:ident = $word:literal, $kind:literal;)+) => {
         /// A line that the trail writes of itself, not of what a script does.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ZonedDateTime};
-use luasocketd::audit::{Dimension, Filter, Moment, Order, State};
+use luasocketd::audit::{Dimension, Filter, Moment, Order, Point, State};
 use luasocketd::core::policy::Decision;
 use luasocketd::core::trail::{End, Matter};
 
@@ -44,8 +44,8 @@ pub struct AuditOptions {
     #[arg(long, group = "question")]
     pub verify: bool,
     /// With --verify: the line SEQ has had this hash, as you have noted it elsewhere.
-    #[arg(long, value_name = "SEQ:HASH", requires = "verify", value_parser = parse_anchor)]
-    pub anchor: Option<Anchor>,
+    #[arg(long, value_name = "SEQ:HASH", requires = "verify")]
+    pub anchor: Option<Point>,
     /// Print the smallest policy that would have allowed what is selected: what was allowed or reported, with
     /// `--verdict deny` what was denied.
     #[arg(long, group = "question", conflicts_with_all = ["json", "limit", "sort", "format"])]
@@ -61,13 +61,6 @@ pub enum Format {
     Table,
     Json,
     Csv,
-}
-
-/// A line of the trail, and the hash that it had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Anchor {
-    pub sequence: u64,
-    pub hash: [u8; 32],
 }
 
 /// What is selected. In globs `*` stands for anything and `?` for one character.
@@ -267,21 +260,6 @@ fn parse_size(text: &str) -> Result<u64, String> {
     count.checked_mul(1 << shift).filter(|size| i64::try_from(*size).is_ok()).ok_or_else(wrong)
 }
 
-fn parse_anchor(text: &str) -> Result<Anchor, String> {
-    let wrong = || "SEQ:HASH is wanted, a line's number and the 64 hexadecimal digits of its hash".to_owned();
-    let (sequence, digits) = text.split_once(':').ok_or_else(wrong)?;
-    let sequence = sequence.parse().map_err(|_| wrong())?;
-    if digits.len() != 64 || !digits.is_ascii() {
-        return Err(wrong());
-    }
-    let mut hash = [0; 32];
-    for (position, byte) in hash.iter_mut().enumerate() {
-        let pair = digits.get(2 * position..2 * position + 2).unwrap_or_default();
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
-    }
-    Ok(Anchor { sequence, hash })
-}
-
 fn parse_moment(text: &str) -> Result<Moment, String> {
     moment(text, &ZonedDateTime::now())
 }
@@ -331,15 +309,12 @@ mod tests {
     }
 
     #[test]
-    fn sizes_ports_and_anchors() {
+    fn sizes_and_ports() {
         assert_eq!(parse_size("10"), Ok(10));
         assert_eq!(parse_size("3M"), Ok(3 << 20));
         assert!(parse_size("K").is_err() && parse_size("99999999999T").is_err() && parse_size("").is_err());
         assert_eq!(parse_ports("80"), Ok(80..=80));
         assert_eq!(parse_ports("1-3"), Ok(1..=3));
         assert!(parse_ports("3-1").is_err() && parse_ports("70000").is_err());
-        let anchor = parse_anchor(&format!("7:{}", "0f".repeat(32))).unwrap();
-        assert_eq!(anchor, Anchor { sequence: 7, hash: [15; 32] });
-        assert!(parse_anchor("7:0f").is_err() && parse_anchor(&"0".repeat(64)).is_err());
     }
 }

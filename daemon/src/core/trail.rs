@@ -8,7 +8,7 @@ use luasocketd_protocol::{Failure, Kind};
 
 use super::client::Credentials;
 use super::place::Place;
-use super::policy::Verdict;
+use super::policy::{Decision, Verdict};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$item:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -136,6 +136,13 @@ pub struct Decided {
     pub verdict: Verdict,
     /// Why it is not done: the policy denies it, or a limit is reached.
     pub refusal: Option<Failure>,
+}
+
+impl Decided {
+    /// What is decided in the end: what the policy lets through may be refused for a limit.
+    pub fn decision(&self) -> Decision {
+        if self.refusal.is_some() { Decision::Deny } else { self.verdict.decision }
+    }
 }
 
 /// Bytes and packets one way.

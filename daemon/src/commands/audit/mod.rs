@@ -43,7 +43,7 @@ pub fn audit(options: AuditOptions) -> ExitCode {
         );
     };
     if options.verify {
-        return verify::verify(&dir, options.anchor.as_ref(), options.shown_as());
+        return verify::verify(&dir, options.anchor, options.shown_as());
     }
     match answer(&dir, &options, &filter) {
         Ok(code) => code,

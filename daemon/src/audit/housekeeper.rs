@@ -1,0 +1,121 @@
+//! The thread that compresses rotated files and removes those that are not to be kept.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::chain::Point;
+use super::files::{remove, rotated, rotated_path, sync_directory};
+use super::recover::last_of;
+use super::rotation::Squeeze;
+use super::store::too_many;
+
+/// How long the line that says what is removed may take to be written; after that the file stays until the next rotation.
+const PRUNE_WAIT: Duration = Duration::from_secs(60);
+
+/// Asks for the line that says that the file with this last line is going to be removed; answers when it is written.
+#[derive(Debug)]
+pub(super) struct Prune {
+    pub(super) last: Point,
+    pub(super) written: SyncSender<()>,
+}
+
+/// The thread, as the writer sees it.
+#[derive(Debug)]
+pub(super) struct Housekeeper {
+    jobs: Sender<()>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Housekeeper {
+    /// Starts it with what is to be done already.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub(super) fn start(
+        directory: &Path,
+        keep: Option<u64>,
+        prune: impl Fn(Prune) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (jobs, received) = channel();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (directory, over) = (directory.to_owned(), Arc::clone(&is_over));
+        let work = Work { directory, keep, is_over: over };
+        thread::Builder::new().name("audit-house".into()).spawn(move || work.run(&received, &prune))?;
+        let housekeeper = Housekeeper { jobs, is_over };
+        housekeeper.look();
+        Ok(housekeeper)
+    }
+
+    /// There is a rotated file more.
+    pub(super) fn look(&self) {
+        // It ends before us only if it has panicked, and then the trail goes on without it.
+        let _ = self.jobs.send(());
+    }
+}
+
+impl Drop for Housekeeper {
+    /// Ends the thread after the piece of a file that it is at; the next start does the rest.
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Work {
+    directory: PathBuf,
+    keep: Option<u64>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Work {
+    fn run(&self, jobs: &Receiver<()>, prune: &dyn Fn(Prune)) {
+        while jobs.recv().is_ok() {
+            match self.compress().and_then(|()| self.prune(prune)) {
+                Ok(()) => {}
+                Err(_) if self.is_over.load(Ordering::Relaxed) => return,
+                Err(error) => {
+                    let directory = self.directory.display();
+                    tracing::warn!(
+                        "cannot compress or remove rotated files of the audit trail in {directory}: {error}; \
+                        trying again at the next rotation"
+                    );
+                }
+            }
+        }
+    }
+
+    fn compress(&self) -> io::Result<()> {
+        for first in rotated(&self.directory)?
+            .into_iter()
+            .filter_map(|file| file.first.filter(|&first| file.path == rotated_path(&self.directory, first)))
+        {
+            for step in Squeeze::ALL {
+                step.perform(&self.directory, first, &self.is_over)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is not to be kept, each file after a line in the trail that says so: what comes first then is
+    /// known to be the first by that line.
+    fn prune(&self, prune: &dyn Fn(Prune)) -> io::Result<()> {
+        let Some(keep) = self.keep else { return Ok(()) };
+        for file in too_many(&self.directory, keep)? {
+            let Some(last) = last_of(&file)? else {
+                let text = format!("{} has no line that could be read, and stays", file.path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            };
+            let (written, wait) = sync_channel(1);
+            prune(Prune { last, written });
+            let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the line that says so was not written");
+            wait.recv_timeout(PRUNE_WAIT).map_err(late)?;
+            remove(&file.path)?;
+            sync_directory(&self.directory)?;
+        }
+        Ok(())
+    }
+}

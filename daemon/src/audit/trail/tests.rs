@@ -1,0 +1,254 @@
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use super::super::samples::{assert_sound, begun, decided, entries, over, settings};
+use super::super::{verify, words};
+use super::*;
+use crate::core::policy::Decision;
+use crate::core::trail::{Matter, Record};
+
+/// The longest that a test waits for what has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A trail, and a way to wait for it.
+struct Watched {
+    trail: Trail,
+    woken: Receiver<()>,
+}
+
+impl Watched {
+    fn start(settings: &Settings) -> Watched {
+        let (wake, woken) = channel();
+        let trail = Trail::start(settings, move || {
+            let _ = wake.send(());
+        })
+        .unwrap();
+        Watched { trail, woken }
+    }
+
+    /// Waits for the outcome of `id`.
+    fn outcome(&self, id: u64) -> Result<(), String> {
+        loop {
+            if let Some((_, outcome)) =
+                self.trail.take_outcomes().into_iter().find(|(found, _)| found.0 == id)
+            {
+                return outcome;
+            }
+            self.woken.recv_timeout(PATIENCE).expect("the outcome comes");
+        }
+    }
+
+    /// Decides `id`, and waits for the record.
+    fn decide(&self, id: u64) -> Result<(), String> {
+        match self.trail.append(begun(id), true) {
+            Appended::Done => Ok(()),
+            Appended::Pending => self.outcome(id),
+            Appended::Refused(reason) => Err(reason),
+        }
+    }
+
+    fn wait(&self, what: &str, is_so: impl Fn(&TrailState) -> bool) {
+        let begin = Instant::now();
+        while !is_so(&self.trail.state()) {
+            assert!(begin.elapsed() < PATIENCE, "{what}: {:?}", self.trail.state());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn actions(directory: &Path) -> Vec<String> {
+    entries(directory).into_iter().map(|entry| entry.event.action).collect()
+}
+
+/// Copies a trail as it is at this moment: what another daemon finds after this one was killed.
+fn killed(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_decision_is_on_disk_when_its_outcome_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let watched = Watched::start(&settings);
+    assert_eq!(watched.trail.append(begun(1), true), Appended::Pending);
+    assert_eq!(watched.outcome(1), Ok(()));
+    assert_eq!(actions(&settings.directory), ["trail-started", "connection-decided"]);
+    assert_eq!(watched.trail.append(over(1), false), Appended::Done);
+    let end = watched.trail.stop().unwrap();
+    let expected = ["trail-started", "connection-decided", "connection-ended", "trail-ended"];
+    assert_eq!((actions(&settings.directory), end.sequence), (expected.map(str::to_owned).to_vec(), 4));
+    let entries = entries(&settings.directory);
+    assert_eq!(entries[1].event.id, entries[2].event.id);
+    assert_eq!(entries[2].event.start.as_ref(), Some(&entries[1].timestamp));
+    let found = verify(&settings.directory, Some(end)).unwrap();
+    assert!(found.is_sound() && found.last == Some(end) && found.head == Some(end), "{found:?}");
+}
+
+#[test]
+fn a_relaxed_trail_lets_nobody_wait_and_writes_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { durability: Durability::Relaxed, ..settings(directory.path()) };
+    let watched = Watched::start(&settings);
+    for id in 1..=500 {
+        assert_eq!(watched.trail.append(begun(id), true), Appended::Done);
+    }
+    watched.wait("all are written", |state| state.committed == 501 && state.queued == 0);
+    assert_eq!(watched.trail.stop().unwrap().sequence, 502);
+    assert_sound(&settings.directory);
+}
+
+#[test]
+fn what_a_killed_daemon_has_left_open_is_closed_by_the_next_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let watched = Watched::start(&settings);
+    for id in 1..=3 {
+        watched.decide(id).unwrap();
+    }
+    let _ = watched.trail.append(over(2), false);
+    let _ = watched.trail.append(Record::Decided(decided(4, Matter::Lookup, Decision::Deny)), false);
+    watched.wait("all are written", |state| state.queued == 0);
+    let copy = Settings { directory: directory.path().join("copy"), ..settings.clone() };
+    killed(&settings.directory, &copy.directory);
+    fs::OpenOptions::new()
+        .append(true)
+        .open(copy.directory.join("audit.jsonl"))
+        .and_then(|mut file| io::Write::write_all(&mut file, b"{\"@timestamp\":\"20"))
+        .unwrap();
+    let next = Watched::start(&copy);
+    let found = entries(&copy.directory);
+    let interrupted: Vec<_> =
+        found.iter().filter(|entry| entry.luasocketd.end.as_deref() == Some("interrupted")).collect();
+    assert_eq!(interrupted.len(), 2);
+    for (end, decision) in interrupted.iter().zip([&found[1], &found[3]]) {
+        assert_eq!(decision.event.action, words::decided(Matter::Connection));
+        assert_eq!(end.event.action, words::ended(Matter::Connection));
+        assert_eq!(end.event.id, decision.event.id);
+        assert_eq!((&end.process, &end.user), (&decision.process, &decision.user));
+        assert_eq!(end.event.start.as_ref(), Some(&decision.timestamp));
+        assert_eq!((end.event.duration, end.destination.as_ref().and_then(|side| side.bytes)), (None, None));
+    }
+    next.decide(1).unwrap();
+    let entries = entries(&copy.directory);
+    let runs = entries.iter().filter(|entry| entry.event.action == "trail-started");
+    assert_eq!(runs.count(), 2);
+    let decisions: Vec<_> = entries.iter().filter(|entry| entry.event.id.ends_with("-1")).collect();
+    assert_ne!(
+        decisions.first().unwrap().event.id,
+        decisions.last().unwrap().event.id,
+        "runs have their own numbers"
+    );
+    drop(next);
+    assert_sound(&copy.directory);
+}
+
+#[test]
+fn one_daemon_at_a_time_writes_a_trail() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let _first = Watched::start(&settings);
+    let error = Trail::start(&settings, || {}).unwrap_err().to_string();
+    assert!(
+        error.contains("another daemon") && error.contains(settings.directory.to_str().unwrap()),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_directory_that_others_can_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    drop(Trail::start(&settings, || {}).unwrap());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&settings.directory), 0o700);
+    for file in fs::read_dir(&settings.directory).unwrap() {
+        assert_eq!(mode(&file.unwrap().path()), 0o600);
+    }
+    fs::set_permissions(&settings.directory, fs::Permissions::from_mode(0o770)).unwrap();
+    let error = Trail::start(&settings, || {}).unwrap_err().to_string();
+    assert!(error.contains("chmod go-w"), "{error}");
+}
+
+#[test]
+fn a_trail_whose_file_is_taken_away_refuses_until_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let watched = Watched::start(&settings);
+    watched.decide(1).unwrap();
+    let (live, away) = (settings.directory.join("audit.jsonl"), settings.directory.join("away"));
+    fs::rename(&live, &away).unwrap();
+    let reason = watched.decide(2).unwrap_err();
+    assert!(reason.contains("has gone"), "{reason}");
+    assert!(matches!(watched.trail.append(begun(3), true), Appended::Refused(_)), "at once");
+    assert_eq!(watched.trail.append(over(1), false), Appended::Done);
+    fs::rename(&away, &live).unwrap();
+    watched.wait("it is written again", |state| state.failing.is_none());
+    watched.decide(4).unwrap();
+    drop(watched);
+    let expected = [
+        "trail-started",
+        "connection-decided",
+        "trail-resumed",
+        "connection-ended",
+        "connection-decided",
+        "trail-ended",
+    ];
+    assert_eq!(actions(&settings.directory), expected);
+    assert_sound(&settings.directory);
+}
+
+#[test]
+fn a_trail_goes_on_in_an_empty_file_that_the_operator_makes_and_says_what_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let watched = Watched::start(&settings);
+    watched.decide(1).unwrap();
+    watched.decide(2).unwrap();
+    let live = settings.directory.join("audit.jsonl");
+    fs::remove_file(&live).unwrap();
+    assert!(watched.decide(3).is_err());
+    fs::write(&live, "").unwrap();
+    watched.wait("it is written again", |state| state.failing.is_none());
+    watched.decide(4).unwrap();
+    let copy = Settings { directory: directory.path().join("copy"), ..settings.clone() };
+    killed(&settings.directory, &copy.directory);
+    drop(watched);
+    let found = entries(&settings.directory);
+    assert_eq!(found[0].event.action, "trail-resumed");
+    assert_eq!(found[0].luasocketd.gone.as_ref().unwrap().sequence, 3);
+    let verification = verify(&settings.directory, None).unwrap();
+    let faults: Vec<String> = verification.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0].ends_with("audit.jsonl:1 (sequence 4): the lines 1 to 3 before this one are missing"),
+        "{faults:?}"
+    );
+    // A later start knows of what was decided in the file that has gone.
+    drop(Watched::start(&copy));
+    let interrupted =
+        entries(&copy.directory).into_iter().filter(|entry| entry.luasocketd.end.is_some()).count();
+    assert_eq!(interrupted, 3);
+}
+
+#[test]
+fn a_file_that_is_another_one_now_is_not_written_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let watched = Watched::start(&settings);
+    let live = settings.directory.join("audit.jsonl");
+    fs::remove_file(&live).unwrap();
+    fs::write(&live, "mine").unwrap();
+    let reason = watched.decide(1).unwrap_err();
+    assert!(reason.contains("another file"), "{reason}");
+    fs::remove_file(&live).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &live).unwrap();
+    thread::sleep(Duration::from_millis(1200));
+    assert!(watched.trail.state().failing.is_some());
+    assert!(watched.trail.stop().unwrap_err().contains("could not be written"));
+}
