@@ -113,8 +113,8 @@ pub(super) struct Check {
     pub(super) first: Option<u64>,
     /// The line before the next one.
     pub(super) last: Option<Point>,
-    /// Whether the line before was no line, so that its hash is not known.
-    is_blind: bool,
+    /// How many were no lines since then: the hash of the line before the next one is not known.
+    blind: u64,
     /// The first line, while nothing says what was before it.
     unproven: Option<Unproven>,
     /// Hashes that are known from elsewhere, and whether their lines have come.
@@ -138,7 +138,7 @@ impl Check {
     /// Takes the next line, without its newline. Gives its number, if it is one, and what is wrong with it.
     pub(super) fn accept(&mut self, line: &[u8]) -> (Option<u64>, Vec<Fault>) {
         let Some((said, body, hash)) = Said::parse(line) else {
-            self.is_blind = true;
+            self.blind += 1;
             return (None, vec![Fault::NoLine]);
         };
         let sequence = said.event.sequence;
@@ -146,14 +146,16 @@ impl Check {
         let is_behind = self.last.is_some_and(|last| sequence <= last.sequence);
         match self.last {
             Some(last) if is_behind => faults.push(Fault::Order(last.sequence)),
-            Some(last) if sequence - last.sequence > 1 => {
+            Some(last) if sequence - last.sequence > self.blind + 1 => {
                 faults.push(Fault::Missing(last.sequence + 1, sequence - 1));
                 let gone = said.gone().filter(|gone| gone.sequence == sequence - 1);
                 if gone.is_some_and(|gone| gone.hash.then(body) != hash) {
                     faults.push(Fault::Changed);
                 }
             }
-            Some(last) if !self.is_blind && last.hash.then(body) != hash => faults.push(Fault::Changed),
+            Some(last) if sequence - last.sequence == 1 && last.hash.then(body) != hash => {
+                faults.push(Fault::Changed)
+            }
             None if sequence <= 1 && Hash::default().then(body) != hash => faults.push(Fault::Changed),
             None if sequence > 1 => {
                 self.unproven = Some(Unproven { sequence, body: body.to_vec(), hash });
@@ -166,7 +168,7 @@ impl Check {
         if !is_behind {
             self.first.get_or_insert(sequence);
             self.last = Some(Point { sequence, hash });
-            self.is_blind = false;
+            self.blind = 0;
         }
         for (who, point, has_come) in &mut self.noted {
             if point.sequence == sequence && !*has_come {
@@ -208,6 +210,3 @@ impl Check {
         (beginning, end.collect())
     }
 }
-
-#[cfg(test)]
-mod tests;

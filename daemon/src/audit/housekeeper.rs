@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::chain::Point;
 use super::files::{remove, rotated, rotated_path, sync_directory};
@@ -16,6 +16,9 @@ use super::store::too_many;
 
 /// How long the line that says what is removed may take to be written; after that the file stays until the next rotation.
 const PRUNE_WAIT: Duration = Duration::from_secs(60);
+
+/// How soon it notices while it waits that the daemon ends.
+const LOOK_UP: Duration = Duration::from_millis(50);
 
 /// Asks for the line that says that the file with this last line is going to be removed; answers when it is written.
 #[derive(Debug)]
@@ -27,7 +30,9 @@ pub(super) struct Prune {
 /// The thread, as the writer sees it.
 #[derive(Debug)]
 pub(super) struct Housekeeper {
-    jobs: Sender<()>,
+    /// There as long as the thread is to work.
+    jobs: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -45,8 +50,9 @@ impl Housekeeper {
         let is_over = Arc::new(AtomicBool::new(false));
         let (directory, over) = (directory.to_owned(), Arc::clone(&is_over));
         let work = Work { directory, keep, is_over: over };
-        thread::Builder::new().name("audit-house".into()).spawn(move || work.run(&received, &prune))?;
-        let housekeeper = Housekeeper { jobs, is_over };
+        let thread = thread::Builder::new().name("audit-house".into());
+        let thread = thread.spawn(move || work.run(&received, &prune))?;
+        let housekeeper = Housekeeper { jobs: Some(jobs), thread: Some(thread), is_over };
         housekeeper.look();
         Ok(housekeeper)
     }
@@ -54,7 +60,7 @@ impl Housekeeper {
     /// There is a rotated file more.
     pub(super) fn look(&self) {
         // It ends before us only if it has panicked, and then the trail goes on without it.
-        let _ = self.jobs.send(());
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(()));
     }
 }
 
@@ -62,6 +68,10 @@ impl Drop for Housekeeper {
     /// Ends the thread after the piece of a file that it is at; the next start does the rest.
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
+        self.jobs = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that compresses the files of the audit trail has panicked");
+        }
     }
 }
 
@@ -111,11 +121,23 @@ impl Work {
             };
             let (written, wait) = sync_channel(1);
             prune(Prune { last, written });
-            let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the line that says so was not written");
-            wait.recv_timeout(PRUNE_WAIT).map_err(late)?;
+            self.wait(&wait)?;
             remove(&file.path)?;
             sync_directory(&self.directory)?;
         }
         Ok(())
+    }
+
+    /// Waits until the line is written that says what is removed.
+    fn wait(&self, written: &Receiver<()>) -> io::Result<()> {
+        let begin = Instant::now();
+        while !self.is_over.load(Ordering::Relaxed) && begin.elapsed() < PRUNE_WAIT {
+            match written.recv_timeout(LOOK_UP) {
+                Ok(()) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the line that says what is removed was not written"))
     }
 }

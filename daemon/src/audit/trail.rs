@@ -135,13 +135,13 @@ impl Trail {
         };
         let housekeeper = Housekeeper::start(&settings.directory, settings.keep, prune);
         let writer = Writer {
+            housekeeper: housekeeper.map_err(TrailError::Thread)?,
             store,
             run,
             shared: Arc::clone(&shared),
             items: received,
             outcomes,
             wake,
-            housekeeper: housekeeper.map_err(TrailError::Thread)?,
             books: Books::default(),
         };
         let thread = thread::Builder::new().name("audit".into()).spawn(move || writer.run());

@@ -32,8 +32,8 @@ const BATCH_ITEMS: usize = 4096;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The most records that are kept while nothing can be written, those of the newest are lost then: about as many as
-/// clients have open at once, each of some hundred bytes.
-const KEPT_MAX: usize = 65_536;
+/// clients have open at once, each of some hundred bytes. A test has fewer.
+const KEPT_MAX: usize = if cfg!(test) { 100 } else { 65_536 };
 
 /// How much later than the file the disk may be where it is not waited for.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -77,13 +77,14 @@ impl Item {
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct Writer<W: Fn()> {
+    /// Before the store, whose lock says that nobody works on the files any more.
+    pub(super) housekeeper: Housekeeper,
     pub(super) store: Store,
     pub(super) run: Run,
     pub(super) shared: Arc<Shared>,
     pub(super) items: Receiver<Item>,
     pub(super) outcomes: Sender<Outcome>,
     pub(super) wake: W,
-    pub(super) housekeeper: Housekeeper,
     pub(super) books: Books,
 }
 
@@ -128,6 +129,8 @@ impl<W: Fn()> Writer<W> {
             self.shared.set_oldest(self.books.kept.front().map(Item::at));
             if let Some(stop) = stop {
                 let end = self.end();
+                // Whoever is told that it has ended may begin the next one at once.
+                drop(self);
                 // Nobody waits any more where this took too long.
                 let _ = stop.send(end);
                 return;

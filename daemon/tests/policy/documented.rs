@@ -1,6 +1,6 @@
 //! What `docs/policy.md` lists is what there is.
 
-use luasocketd::core::policy::{IPV4, IPV6, Verb};
+use luasocketd::core::policy::{Audit, Durability, IPV4, IPV6, ROTATE_AGE, ROTATE_BYTES, Verb};
 
 const DOCUMENTED: &str = include_str!("../../../docs/policy.md");
 
@@ -12,5 +12,23 @@ fn every_special_range_and_every_verb_is_listed() {
     }
     for verb in Verb::ALL {
         assert!(DOCUMENTED.contains(&format!("| `{}` |", verb.name())), "{verb:?}");
+    }
+}
+
+#[test]
+fn what_an_audit_trail_is_unless_it_is_said_otherwise_is_listed() {
+    let audit = Audit::new("/var/log/luasocketd");
+    for durability in Durability::ALL {
+        let default = if *durability == audit.durability { " (default)" } else { "" };
+        let name = format!("`\"{}\"`{default}", durability.name());
+        assert!(DOCUMENTED.contains(&name), "{name}");
+    }
+    let rows = [
+        ("rotate_size", audit.rotate_bytes, *ROTATE_BYTES.start(), *ROTATE_BYTES.end()),
+        ("rotate_age", audit.rotate_age.as_secs(), ROTATE_AGE.start().as_secs(), ROTATE_AGE.end().as_secs()),
+    ];
+    for (key, default, least, most) in rows {
+        let row = DOCUMENTED.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).unwrap();
+        assert!(row.contains(&format!("{least} to {most} (default {default})")), "{row}");
     }
 }

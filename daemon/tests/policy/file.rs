@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use luasocketd::core::budget::{Limits, Resource};
-use luasocketd::core::policy::{Accounts, Decision, Policy, Profile, Subject, Unfit};
+use luasocketd::core::policy::{Accounts, Audit, Decision, Durability, Policy, Profile, Subject, Unfit};
 
 use super::connect;
 
@@ -43,6 +43,13 @@ fn name_of(policy: &Policy, subject: Subject<'_>) -> Result<String, Unfit> {
 
 const WHOLE: &str = r#"
 enforce_now = true
+
+[audit]
+directory = "/var/log/luasocketd"
+durability = "relaxed"
+rotate_size = 0x1000000
+rotate_age = 3600
+keep = 30
 
 [[profile]]
 name = "web"
@@ -88,13 +95,37 @@ fn all_that_it_may_say_is_read() {
     assert_eq!((decision(staff, "x"), decision(rest, "x")), (Decision::Allow, Decision::Report));
     let verdict = connect(web, "secret.example.com", "1.2.3.4:443");
     let place = verdict.rule().and_then(|rule| rule.place()).unwrap();
-    assert_eq!((&*place.file, place.line), ("p.toml", 12));
-    assert_eq!(verdict.to_string(), "deny, by the rule `deny connect:secret.example.com` (p.toml:12)");
+    assert_eq!((&*place.file, place.line), ("p.toml", 19));
+    assert_eq!(verdict.to_string(), "deny, by the rule `deny connect:secret.example.com` (p.toml:19)");
     let limits = web.limits(&Limits::default());
     assert_eq!((limits.sockets, limits.bytes, limits.lookups), (10, 4_000_000, Limits::default().lookups));
     assert_eq!((web.rates.connections_per_second, web.rates.bytes_in_all), (Some(5), Some(1 << 20)));
     assert_eq!(web.connect_timeout, Some(Duration::from_millis(2500)));
     assert_eq!((web.linger, staff.linger), (Some(Duration::from_secs(1)), None));
+}
+
+#[test]
+fn where_the_audit_trail_is_kept_is_read_and_need_not_be_said() {
+    let whole = Audit {
+        directory: "/var/log/luasocketd".into(),
+        durability: Durability::Relaxed,
+        rotate_bytes: 16 << 20,
+        rotate_age: Duration::from_secs(3600),
+        keep: Some(30),
+    };
+    assert_eq!(read(WHOLE).unwrap().audit, Some(whole));
+    let profile = "[[profile]]\nname = \"x\"\n";
+    assert_eq!(read(profile).unwrap().audit, None);
+    let least = read(&format!("audit.directory = \"/a\"\n{profile}")).unwrap().audit.unwrap();
+    assert_eq!(least, Audit::new("/a"));
+    assert_eq!(
+        (least.durability, least.keep),
+        (Durability::Strict, None),
+        "nothing is lost unless somebody says so"
+    );
+    let strict =
+        read(&format!("audit = {{ directory = \"/a\", durability = \"strict\" }}\n{profile}")).unwrap();
+    assert_eq!(strict.audit, Some(least));
 }
 
 #[test]
@@ -119,6 +150,7 @@ fn each_client_has_the_one_profile_that_is_for_it() {
 #[test]
 fn a_wrong_file_is_refused_with_its_line_and_what_would_be_right() {
     let profile = |text: &str| format!("[[profile]]\nname = \"x\"\n{text}\n");
+    let audit = |value: &str| format!("audit = {value}\n{}", profile(""));
     let cases = [
         (String::new(), 1, "write `[[profile]]`"),
         ("profile = []".to_owned(), 1, "write `[[profile]]`"),
@@ -126,7 +158,7 @@ fn a_wrong_file_is_refused_with_its_line_and_what_would_be_right() {
         (
             "colour = 1\n[[profile]]\nname = \"x\"".to_owned(),
             1,
-            "the file has no key `colour`; its keys are `enforce_now`",
+            "the file has no key `colour`; its keys are `enforce_now`, `audit`, `profile`",
         ),
         (
             "enforce_now = \"yes\"\n[[profile]]\nname = \"x\"".to_owned(),
@@ -186,6 +218,31 @@ fn a_wrong_file_is_refused_with_its_line_and_what_would_be_right() {
         (profile("[profile.timeouts]\nconnect = 0"), 4, "above 0 and at most a day"),
         (profile("[profile.timeouts]\nconnect = 1e9"), 4, "above 0 and at most a day"),
         (profile("[profile.timeouts]\nlinger = nan"), 4, "above 0 and at most a day"),
+        (audit("[]"), 1, "`audit` is a table, and not an array"),
+        (audit("{}"), 1, "the audit trail has no directory: write `directory = \"/PATH\"`"),
+        (audit("{ directory = 1 }"), 1, "`directory` is a text in quotes, and not a whole number"),
+        (audit("{ directory = \"var/log\" }"), 1, "`directory` is an absolute path"),
+        (audit("{ directory = \"/a/../b\" }"), 1, "without `.`, `..` and `//`"),
+        (audit("{ directory = \"/a\", file = 1 }"), 1, "`audit` has no key `file`; its keys are `directory`"),
+        (
+            audit("{ directory = \"/a\", durability = \"some\" }"),
+            1,
+            "`durability` is `\"strict\"` or `\"relaxed\"`, and not `some`",
+        ),
+        (
+            audit("{ directory = \"/a\", rotate_size = 1048575 }"),
+            1,
+            "`rotate_size` is a number of bytes, from 1048576 to 4294967296",
+        ),
+        (audit("{ directory = \"/a\", rotate_size = 4294967297 }"), 1, "to 4294967296"),
+        (audit("{ directory = \"/a\", rotate_size = \"1M\" }"), 1, "is a whole number, and not a text"),
+        (
+            audit("{ directory = \"/a\", rotate_age = 59 }"),
+            1,
+            "`rotate_age` is a number of whole seconds, from 60 to 31622400",
+        ),
+        (audit("{ directory = \"/a\", rotate_age = 31622401 }"), 1, "to 31622400"),
+        (audit("{ directory = \"/a\", keep = 0 }"), 1, "`keep` is a whole number, 1 or more"),
         (profile("allow = \"a\"\nallow = \"b\""), 4, "duplicate key"),
         (profile("allow = \"a"), 3, "invalid basic string"),
         (profile("allow = 'a' 'b'"), 3, "newline"),

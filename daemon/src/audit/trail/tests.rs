@@ -252,3 +252,141 @@ fn a_file_that_is_another_one_now_is_not_written_to() {
     assert!(watched.trail.state().failing.is_some());
     assert!(watched.trail.stop().unwrap_err().contains("could not be written"));
 }
+
+#[test]
+fn what_has_happened_is_kept_while_nothing_can_be_written_and_what_is_too_much_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let watched = Watched::start(&settings);
+    watched.decide(1).unwrap();
+    let (live, away) = (settings.directory.join("audit.jsonl"), settings.directory.join("away"));
+    fs::rename(&live, &away).unwrap();
+    watched.decide(2).unwrap_err();
+    // More than are kept, those that were refused not counted.
+    for id in 1000..1150 {
+        let _ = watched.trail.append(Record::Decided(decided(id, Matter::Connection, Decision::Deny)), false);
+    }
+    watched.wait("some are lost", |state| state.lost == 50 && state.queued == 100);
+    assert!(watched.trail.state().lag > Duration::ZERO);
+    fs::rename(&away, &live).unwrap();
+    watched.wait("it is written again", |state| state.failing.is_none() && state.queued == 0);
+    let state = watched.trail.state();
+    assert_eq!((state.lost, state.lag, state.committed), (50, Duration::ZERO, 2 + 1 + 100));
+    drop(watched);
+    let found = entries(&settings.directory);
+    let resumed = found.iter().find(|entry| entry.event.action == "trail-resumed").unwrap();
+    assert_eq!(resumed.luasocketd.lost, Some(50));
+    let reason = resumed.event.reason.as_ref().unwrap();
+    assert!(reason.contains("1 decisions were refused") && reason.contains("50 records lost"), "{reason}");
+    assert_sound(&settings.directory);
+}
+
+#[test]
+fn no_end_is_without_its_decision() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let watched = Watched::start(&settings);
+    let _ = watched.trail.append(over(7), false);
+    drop(watched);
+    let found = entries(&settings.directory);
+    assert_eq!(
+        (&*found[1].event.action, &*found[2].event.action),
+        ("connection-decided", "connection-ended")
+    );
+    assert_eq!(found[2].event.start.as_ref(), Some(&found[1].timestamp));
+}
+
+#[test]
+fn a_trail_rotates_by_size_and_what_is_open_stays_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { rotate_bytes: 20_000, ..settings(directory.path()) };
+    let watched = Watched::start(&settings);
+    watched.decide(1).unwrap();
+    for id in 2..=100 {
+        watched.decide(id).unwrap();
+        let _ = watched.trail.append(over(id), false);
+    }
+    watched.wait("all are written", |state| state.queued == 0);
+    watched.trail.note(Own::PolicyLoaded, "p.toml");
+    watched.wait("all are written", |state| state.queued == 0);
+    let copy = Settings { directory: directory.path().join("copy"), ..settings.clone() };
+    drop(watched);
+    assert!(super::super::segments(&settings.directory).unwrap().len() > 3);
+    assert_sound(&settings.directory);
+    killed(&settings.directory, &copy.directory);
+    drop(Watched::start(&copy));
+    let interrupted = entries(&copy.directory);
+    let interrupted: Vec<_> =
+        interrupted.iter().filter(|entry| entry.luasocketd.end.as_deref() == Some("interrupted")).collect();
+    assert_eq!(interrupted.len(), 1, "the first of all, which was decided many files before");
+    assert!(interrupted[0].event.id.ends_with("-1"));
+}
+
+/// Says to a child that it is one.
+const CHILD: &str = "AUDIT_TEST_CHILD";
+
+/// A limit on the size of files is to a writer what a full disk is: a write ends within a line, and then fails. It is for
+/// a whole process, so this test runs itself again in one of its own, that does not end by the signal.
+#[test]
+fn a_full_disk_refuses_and_when_there_is_room_the_trail_goes_on() {
+    if std::env::var_os(CHILD).is_some() {
+        return fill_the_disk();
+    }
+    let name = "audit::trail::tests::a_full_disk_refuses_and_when_there_is_room_the_trail_goes_on";
+    let test = std::env::current_exe().unwrap();
+    let output = process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(test)
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn fill_the_disk() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = |bytes: Option<u64>| {
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let watched = Watched::start(&settings);
+    for id in 1..=10 {
+        watched.decide(id).unwrap();
+    }
+    let live = settings.directory.join("audit.jsonl");
+    let length = fs::metadata(&live).unwrap().len();
+    limit(Some(length + 2500));
+    let refused = (11..).find(|&id| watched.decide(id).is_err()).unwrap();
+    assert!((12..20).contains(&refused), "some fit: {refused}");
+    let reason = watched.trail.state().failing.unwrap();
+    assert!(reason.contains("cannot write to"), "{reason}");
+    assert_eq!(fs::metadata(&live).unwrap().len(), length + 2500, "the write ended within a line");
+    for id in 1..=10 {
+        assert_eq!(watched.trail.append(over(id), false), Appended::Done);
+    }
+    assert!(matches!(watched.trail.append(begun(99), true), Appended::Refused(_)));
+    // A start finds no room for its first line, and says so.
+    let copy = Settings { directory: directory.path().join("copy"), ..settings.clone() };
+    limit(None);
+    killed(&settings.directory, &copy.directory);
+    limit(Some(length + 2500));
+    let error = Trail::start(&copy, || {}).unwrap_err().to_string();
+    assert!(error.contains("cannot write to"), "{error}");
+    limit(None);
+    watched.wait("it is written again", |state| state.failing.is_none() && state.queued == 0);
+    watched.decide(100).unwrap();
+    drop(watched);
+    let found = entries(&settings.directory);
+    let ends = found.iter().filter(|entry| entry.event.action == "connection-ended");
+    assert_eq!(ends.count(), 10);
+    let resumed = found.iter().find(|entry| entry.event.action == "trail-resumed").unwrap();
+    assert_eq!(resumed.luasocketd.lost, Some(0));
+    assert_sound(&settings.directory);
+    drop(Watched::start(&copy));
+    assert_sound(&copy.directory);
+}

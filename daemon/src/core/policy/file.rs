@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::budget::Resource;
 use super::super::machine::PIPE_BYTES;
+use super::audit::{Audit, Durability, ROTATE_AGE, ROTATE_BYTES};
 use super::profile::Profile;
 use super::rates::Rates;
 use super::rule::{Place, Rule};
@@ -19,8 +20,8 @@ use super::verdict::Decision;
 use super::who::{ClientName, Who};
 use super::{Policy, host};
 
-/// What the file may say outside of profiles, and in one.
-const FILE_KEYS: &[&str] = &["enforce_now", "profile"];
+/// What the file may say outside of profiles, in one, and in the tables.
+const FILE_KEYS: &[&str] = &["enforce_now", "audit", "profile"];
 const PROFILE_KEYS: &[&str] = &[
     "name",
     "uid",
@@ -35,6 +36,7 @@ const PROFILE_KEYS: &[&str] = &[
     "limits",
     "timeouts",
 ];
+const AUDIT_KEYS: &[&str] = &["directory", "durability", "rotate_size", "rotate_age", "keep"];
 const TIMEOUT_KEYS: &[&str] = &["connect", "linger"];
 
 /// The longest time that an operator can give, a day: nobody means more.
@@ -119,6 +121,7 @@ impl Source<'_> {
         }
         let mut policy = Policy::of(profiles.into_iter().map(|(_, profile)| profile).collect());
         policy.enforce_now = self.flag(root, "enforce_now")?;
+        policy.audit = root.get("audit").map(|value| self.audit(value)).transpose()?;
         Ok(policy)
     }
 
@@ -302,6 +305,50 @@ impl Source<'_> {
         let time = |key| timeouts.get(key).map(|value| self.seconds(value, key)).transpose();
         (profile.connect_timeout, profile.linger) = (time("connect")?, time("linger")?);
         Ok(())
+    }
+
+    fn audit(&self, value: &Value<'_>) -> Result<Audit, FileError> {
+        let table = self.table(value, "audit")?;
+        self.check_keys(table, "`audit`", AUDIT_KEYS)?;
+        let missing =
+            "the audit trail has no directory: write `directory = \"/PATH\"`, one that nothing else uses";
+        let directory = table.get("directory").ok_or_else(|| self.error(value.span(), missing))?;
+        let path = self.text(directory, "directory")?;
+        if !host::is_plain_path(path) {
+            let wrong = "`directory` is an absolute path, without `.`, `..` and `//`";
+            return Err(self.error(directory.span(), wrong));
+        }
+        let mut audit = Audit::new(path);
+        if let Some(value) = table.get("durability") {
+            audit.durability = self.durability(value)?;
+        }
+        if let Some(value) = table.get("rotate_size") {
+            let (least, most) = (ROTATE_BYTES.start(), ROTATE_BYTES.end());
+            let wrong = format!("`rotate_size` is a number of bytes, from {least} to {most}");
+            let bytes = self.number(value, "rotate_size", 0)?;
+            let bytes = Some(bytes).filter(|bytes| ROTATE_BYTES.contains(bytes));
+            audit.rotate_bytes = bytes.ok_or_else(|| self.error(value.span(), wrong))?;
+        }
+        if let Some(value) = table.get("rotate_age") {
+            let (least, most) = (ROTATE_AGE.start().as_secs(), ROTATE_AGE.end().as_secs());
+            let wrong = format!("`rotate_age` is a number of whole seconds, from {least} to {most}");
+            let age = Duration::from_secs(self.number(value, "rotate_age", 0)?);
+            let age = Some(age).filter(|age| ROTATE_AGE.contains(age));
+            audit.rotate_age = age.ok_or_else(|| self.error(value.span(), wrong))?;
+        }
+        audit.keep = table.get("keep").map(|value| self.number(value, "keep", 1)).transpose()?;
+        Ok(audit)
+    }
+
+    fn durability(&self, value: &Value<'_>) -> Result<Durability, FileError> {
+        let text = self.text(value, "durability")?;
+        let found = Durability::ALL.iter().find(|durability| durability.name() == text).copied();
+        found.ok_or_else(|| {
+            let names: Vec<String> =
+                Durability::ALL.iter().map(|durability| format!("`\"{}\"`", durability.name())).collect();
+            let text = text.escape_default();
+            self.error(value.span(), format!("`durability` is {}, and not `{text}`", names.join(" or ")))
+        })
     }
 
     fn check_keys(&self, table: &DeTable<'_>, what: &str, known: &[&str]) -> Result<(), FileError> {
