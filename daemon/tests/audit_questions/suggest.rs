@@ -169,7 +169,7 @@ fn a_trail_becomes_facts() {
 
 /// Few hosts and ports, so that they meet.
 fn facts() -> impl Strategy<Value = Fact> {
-    let hosts = [
+    const HOSTS: &[&str] = &[
         "a.example.com",
         "b.example.com",
         "c.example.com",
@@ -204,7 +204,7 @@ fn facts() -> impl Strategy<Value = Fact> {
         select([1000u32, 1001, 1002].as_slice()),
         select(["a.lua", "b.lua", ""].as_slice()),
         select(Verb::ALL),
-        select(hosts.as_slice()),
+        select(HOSTS),
         select([0u16, 1, 22, 80, 81, 82, 443, 65535].as_slice()),
         ips,
     )
