@@ -190,7 +190,11 @@ fn thing(dice: &mut Dice, id: String, now: i64) -> (Entry, Option<(i64, Entry)>)
         }
         "accepted" => {
             let peer = format!("203.0.113.{}", dice.below(250));
-            entry.source = Some(Side { ip: Some(peer), port: Some(40_000 + dice.port()), ..Side::default() });
+            let port = 40_000 + dice.port();
+            let port = 40_000 + dice.port();
+            entry.luasocketd.judged = vec![format!("{peer}:{port}")];
+            entry.luasocketd.service = Some(port.to_string());
+            entry.source = Some(Side { ip: Some(peer), port: Some(port), ..Side::default() });
             entry.destination = Some(Destination {
                 ip: Some("192.0.2.1".into()),
                 port: Some(8080),

@@ -101,8 +101,10 @@ impl Dictionaries {
         };
         let port = entry.destination.as_ref().and_then(|destination| destination.port);
         let service = entry.luasocketd.service.as_deref();
-        // Mostly the service is the port's number.
-        let service = service.filter(|service| port.is_none_or(|port| port.to_string() != *service));
+        // Mostly the service is the port's number; of what came in it is the peer's, which is of no kind.
+        let came_in = entry.luasocketd.matter == Matter::Accepted.word();
+        let usual = if came_in { entry.source.as_ref().and_then(|source| source.port) } else { port };
+        let service = service.filter(|service| usual.is_none_or(|port| port.to_string() != *service));
         let host = asked_for(entry);
         let rule = entry.rule.as_ref().and_then(|rule| rule.name.as_deref());
         let key = [

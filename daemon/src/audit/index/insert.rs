@@ -1,6 +1,7 @@
 //! Lines become rows: a decision and its end the same one.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -299,7 +300,11 @@ impl<'a> Inserter<'a> {
         row.error_message = phrase(entry.error.as_ref().map(|error| error.message.as_str()))?;
         // One text for all: the same host has the same addresses mostly.
         let list = |texts: &[String]| (!texts.is_empty()).then(|| texts.join("\n"));
-        row.judged = phrase(list(&entry.luasocketd.judged).as_deref())?;
+        // Mostly it is the peer alone, which is in the row already.
+        let judged = &entry.luasocketd.judged;
+        let is_peer = |place: &String| peer(entry).is_some_and(|peer| peer.to_string() == *place);
+        let judged = if judged.len() == 1 && judged.iter().all(is_peer) { &[] } else { judged.as_slice() };
+        row.judged = phrase(list(judged).as_deref())?;
         row.answers = phrase(entry.dns.as_ref().and_then(|dns| list(&dns.resolved_ip)).as_deref())?;
         // Of all others it follows from the matter.
         let own_action = entry.luasocketd.verdict.is_none().then_some(entry.event.action.as_str());
@@ -336,6 +341,16 @@ impl Row {
             ..end
         };
     }
+}
+
+/// The other side's address.
+fn peer(entry: &Entry) -> Option<SocketAddr> {
+    let (ip, port) = if entry.luasocketd.matter == Matter::Accepted.word() {
+        entry.source.as_ref().map(|side| (side.ip.as_deref(), side.port))
+    } else {
+        entry.destination.as_ref().map(|side| (side.ip.as_deref(), side.port))
+    }?;
+    Some(SocketAddr::new(ip?.parse().ok()?, port?))
 }
 
 /// The run of the daemon and the number of an id; `None` when it has no number at its end.

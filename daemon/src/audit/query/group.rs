@@ -123,7 +123,7 @@ pub(super) fn statement(selection: &Selection, by: Dimension, order: Order) -> S
         Order::Name => "1",
     };
     format!(
-        "SELECT {shown}, n, denied, sent, received, last FROM ({inner}{own} GROUP BY 1) ORDER BY {order}",
+        "SELECT {shown}, n, denied, sent, received, last FROM ({inner}{own} GROUP BY 1 HAVING n > 0) ORDER BY {order}",
         own = if selection.is_summed && by.of() != Of::Row && !selection.has_kinds {
             " WHERE k.matter <> 0"
         } else {

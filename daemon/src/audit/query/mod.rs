@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 use rusqlite::Connection;
 
 use super::index::{Index, IndexError};
+use record::Places;
 pub(crate) use select::Selection;
 
 impl Index {
@@ -32,10 +33,11 @@ impl Index {
             let selection = Selection::prepare(connection, filter, limit)?;
             let mut ids = connection.prepare(&selection.ids(order, limit))?;
             let mut one = connection.prepare(record::ONE)?;
+            let places = Places::of(&one);
             let mut rows = ids.query([])?;
             while let Some(row) = rows.next()? {
                 let id: i64 = row.get(0)?;
-                if each(one.query_row([id], Record::read)?).is_break() {
+                if each(one.query_row([id], |row| Record::read(row, &places))?).is_break() {
                     break;
                 }
             }

@@ -1,11 +1,13 @@
 //! One row as an entry again: a decision with its end.
 
-use std::net::IpAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
-use rusqlite::{Result, Row};
+use rusqlite::types::FromSql;
+use rusqlite::{Result, Row, Statement};
 
 use super::super::index::schema::{
-    NO_PORT, OUTCOMES, OWN_MATTER, RUN_SHIFT, TRANSPORTS, VERDICTS, end_word, matter_word, word,
+    OUTCOMES, OWN_MATTER, RUN_SHIFT, TRANSPORTS, VERDICTS, end_word, matter_word, word,
 };
 use super::super::{
     Client, Destination, Dns, Entry, Event, Failure, Group, Luasocketd, Network, Process, Question, Rule,
@@ -41,16 +43,39 @@ pub(super) const ONE: &str = "SELECT a.*, k.*, p.*, host.text AS host_text, rule
     LEFT JOIN phrase AS answers ON answers.id = a.answers LEFT JOIN phrase AS own_path ON own_path.id = a.own_path \
     LEFT JOIN phrase AS action ON action.id = a.action WHERE a.id = ?1";
 
+/// Where each column of [`ONE`] is: to look for its name in each row would take longer than to read it.
+pub(super) struct Places(HashMap<String, usize>);
+
+impl Places {
+    pub(super) fn of(statement: &Statement<'_>) -> Self {
+        let mut places = HashMap::new();
+        for (place, name) in statement.column_names().into_iter().enumerate() {
+            places.entry(name.to_owned()).or_insert(place);
+        }
+        Places(places)
+    }
+}
+
 /// The columns of a row by their names.
-struct Columns<'a, 'b>(&'a Row<'b>);
+struct Columns<'a, 'b> {
+    row: &'a Row<'b>,
+    places: &'a Places,
+}
 
 impl Columns<'_, '_> {
+    fn value<T: FromSql>(&self, name: &str) -> Result<Option<T>> {
+        match self.places.0.get(name) {
+            Some(place) => self.row.get(*place),
+            None => Err(rusqlite::Error::InvalidColumnName(name.to_owned())),
+        }
+    }
+
     fn text(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.0.get::<_, Option<String>>(name)?.filter(|text| !text.is_empty()))
+        Ok(self.value::<String>(name)?.filter(|text| !text.is_empty()))
     }
 
     fn number(&self, name: &str) -> Result<Option<i64>> {
-        self.0.get(name)
+        self.value(name)
     }
 
     fn unsigned(&self, name: &str) -> Result<Option<u64>> {
@@ -67,7 +92,7 @@ impl Columns<'_, '_> {
     }
 
     fn id(&self, run: &str, id: &str) -> Result<Option<String>> {
-        let (Some(id), run) = (self.number(id)?, self.0.get::<_, Option<String>>(run)?) else {
+        let (Some(id), run) = (self.number(id)?, self.value::<String>(run)?) else {
             return Ok(None);
         };
         Ok(run.map(|run| format!("{run}{}", id & ((1 << RUN_SHIFT) - 1))))
@@ -76,8 +101,8 @@ impl Columns<'_, '_> {
 
 impl Record {
     /// Reads the row that [`ONE`] gives.
-    pub(super) fn read(row: &Row<'_>) -> Result<Self> {
-        let columns = Columns(row);
+    pub(super) fn read(row: &Row<'_>, places: &Places) -> Result<Self> {
+        let columns = Columns { row, places };
         let is_open = columns.number("open")? == Some(1);
         let line = columns.unsigned("line")?.unwrap_or_default();
         let matter = matter_word(columns.number("matter")?.unwrap_or_default());
@@ -102,14 +127,15 @@ impl Record {
 
 fn event(columns: &Columns<'_, '_>, matter: &str, started: String, line: u64) -> Result<Event> {
     let has_end = columns.number("end")?.is_some();
-    let verdict = columns.number("verdict")?.unwrap_or_default();
     let is_own = matter == OWN_MATTER;
     let half = if has_end { "ended" } else { "decided" };
-    let types: &[&str] = match (is_own, has_end, word(VERDICTS.iter().copied(), verdict)) {
+    let outcome = word(OUTCOMES.iter().copied(), columns.number("outcome")?.unwrap_or_default());
+    let types: &[&str] = match (is_own, has_end, outcome) {
         (true, ..) => &["info"],
         (_, true, _) => &["connection", "end"],
-        (_, false, "deny") => &["connection", "denied"],
-        (_, false, _) => &["connection", "allowed", "start"],
+        // The policy denies it, or a limit is reached.
+        (_, false, "failure") => &["connection", "denied"],
+        (_, false, _) => &["connection", "start", "allowed"],
     };
     Ok(Event {
         id: columns.id("run_text", "act_id")?.unwrap_or_default(),
@@ -118,7 +144,7 @@ fn event(columns: &Columns<'_, '_>, matter: &str, started: String, line: u64) ->
         category: vec![if is_own { "process" } else { "network" }.to_owned()],
         types: types.iter().map(|word| (*word).to_owned()).collect(),
         action: columns.text("action_text")?.unwrap_or_else(|| format!("{matter}-{half}")),
-        outcome: word(OUTCOMES.iter().copied(), columns.number("outcome")?.unwrap_or_default()).to_owned(),
+        outcome: outcome.to_owned(),
         reason: columns.text("reason_text")?,
         start: has_end.then_some(started),
         duration: columns.unsigned("lasted")?,
@@ -127,8 +153,14 @@ fn event(columns: &Columns<'_, '_>, matter: &str, started: String, line: u64) ->
 
 fn luasocketd(columns: &Columns<'_, '_>, matter: &str) -> Result<Luasocketd> {
     let verdict = word(VERDICTS.iter().copied(), columns.number("verdict")?.unwrap_or_default());
-    let port = columns.number("port")?.filter(|port| *port != NO_PORT);
+    let came_in = matter == Matter::Accepted.word();
+    let port = columns.port(if came_in { "source_port" } else { "port" })?;
     let service = columns.text("service_text")?;
+    let peer = columns.text("peer_text")?.and_then(|ip| ip.parse().ok());
+    let judged = match (columns.list("judged_text")?, peer, port) {
+        (judged, Some(ip), Some(port)) if judged.is_empty() => vec![SocketAddr::new(ip, port).to_string()],
+        (judged, ..) => judged,
+    };
     let client = Client {
         name: columns.text("client")?.unwrap_or_default(),
         lua: columns.text("lua")?.unwrap_or_default(),
@@ -141,7 +173,7 @@ fn luasocketd(columns: &Columns<'_, '_>, matter: &str) -> Result<Luasocketd> {
         end: columns.number("end")?.map(|end| end_word(end).to_owned()),
         parent: columns.id("parent_text", "parent")?,
         service: service.or_else(|| port.filter(|_| matter != OWN_MATTER).map(|port| port.to_string())),
-        judged: columns.list("judged_text")?,
+        judged,
         lookup_time: columns.unsigned("lookup_time")?,
         connect_time: columns.unsigned("connect_time")?,
         client: (matter != OWN_MATTER).then_some(client),
