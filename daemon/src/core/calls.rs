@@ -17,6 +17,8 @@ use super::timers::Timer;
 #[derive(Debug)]
 pub(crate) struct PendingLookup {
     pub(crate) purpose: Purpose,
+    /// When it was asked for.
+    pub(crate) since: Instant,
     pub(crate) _charge: Charge,
 }
 
@@ -100,7 +102,7 @@ impl Core {
     ) -> Result<LookupId, Failure> {
         let budget = &self.clients.get(client).ok_or_else(client_gone)?.budget;
         let charge = budget.charge(Resource::Lookups, 1).map_err(over_limit)?;
-        let id = self.lookups.insert(PendingLookup { purpose, _charge: charge });
+        let id = self.lookups.insert(PendingLookup { purpose, since: self.now, _charge: charge });
         let id = id.ok_or_else(|| Failure::new(Code::Limit, "no lookup slots"))?;
         self.act(Action::Lookup(Lookup { lookup: id, question }));
         Ok(id)

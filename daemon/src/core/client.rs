@@ -13,6 +13,7 @@ use super::budget::{Budget, Charge};
 use super::meter::Meter;
 use super::policy::Profile;
 use super::slots::LookupId;
+use super::trail::Traffic;
 
 /// Who is at the other end of a pipe, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +41,14 @@ pub struct Identity {
     pub groups: Vec<u32>,
     /// The path that it has connected to, if it has not got its pipe in another way.
     pub socket: Option<String>,
+    /// The program that its process runs.
+    pub executable: Option<String>,
 }
 
 impl From<Credentials> for Identity {
     /// Somebody of whom no more is known.
     fn from(credentials: Credentials) -> Self {
-        Identity { credentials, groups: Vec::new(), socket: None }
+        Identity { credentials, groups: Vec::new(), socket: None, executable: None }
     }
 }
 
@@ -55,6 +58,11 @@ pub(crate) struct Client {
     pub(crate) credentials: Credentials,
     pub(crate) groups: Vec<u32>,
     pub(crate) socket: Option<String>,
+    pub(crate) executable: Option<String>,
+    /// When it came.
+    pub(crate) since: Instant,
+    /// What has passed: to the network, and from it.
+    pub(crate) traffic: [Traffic; 2],
     pub(crate) phase: Phase,
     /// What it may do; nothing before it has said hello.
     pub(crate) profile: Option<Arc<Profile>>,

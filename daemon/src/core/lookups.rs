@@ -159,6 +159,7 @@ impl Core {
 
     pub(crate) fn on_resolved(&mut self, lookup: LookupId, result: Result<Answer, Failure>, now: Instant) {
         let Some(pending) = self.lookups.remove(lookup) else { return };
+        self.tally.lookups.count(now.saturating_duration_since(pending.since));
         match pending.purpose {
             Purpose::Socket(socket) => {
                 let addresses = result.map(|answer| match answer {

@@ -5,17 +5,18 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use luasocketd_protocol::{Code, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
+use luasocketd_protocol::{Code, DATAGRAM_OVERHEAD, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
 
 use super::action::{Action, Input};
 use super::budget::{Budget, Limits, Resource};
 use super::calls::over_limit;
-use super::client::{Client, Identity, Phase};
+use super::client::{Client, Credentials, Identity, Phase};
 use super::flow::Admission;
 use super::meter::{Meter, Way};
 use super::policy::{Policy, Rates};
 use super::slots::{ClientId, LookupId, Slots};
 use super::socket::{Socket, State};
+use super::tally::Tally;
 use super::timers::{Timer, Timers};
 
 /// What is charged for a pipe: the shell queues at most [`PIPE_OUT_MAX`] bytes and one full frame
@@ -63,12 +64,17 @@ pub struct Core {
     pub(crate) actions: VecDeque<Action>,
     /// When the daemon ends at the latest, once it has been told to.
     pub(crate) draining: Option<Instant>,
+    /// When what is being handled happened.
+    pub(crate) now: Instant,
+    /// What has happened since the start.
+    pub(crate) tally: Tally,
 }
 
 impl Core {
     /// A daemon without clients.
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, now: Instant) -> Self {
         Core {
+            tally: Tally::new(&config.policy),
             config,
             clients: Slots::default(),
             sockets: Slots::default(),
@@ -76,6 +82,7 @@ impl Core {
             timers: Timers::default(),
             actions: VecDeque::new(),
             draining: None,
+            now,
         }
     }
 
@@ -84,7 +91,8 @@ impl Core {
     /// # Errors
     /// [`Code::ShuttingDown`] while the daemon drains, [`Code::Limit`] when the table is full.
     pub fn add_client(&mut self, identity: impl Into<Identity>, now: Instant) -> Result<ClientId, Failure> {
-        let Identity { credentials, groups, socket } = identity.into();
+        self.now = now;
+        let Identity { credentials, groups, socket, executable } = identity.into();
         if self.draining.is_some() {
             return Err(shutting_down());
         }
@@ -94,6 +102,9 @@ impl Core {
             credentials,
             groups,
             socket,
+            executable,
+            since: now,
+            traffic: Default::default(),
             phase: Phase::Greeting(deadline),
             profile: None,
             _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
@@ -104,12 +115,14 @@ impl Core {
         };
         let id = self.clients.insert(client).ok_or_else(|| Failure::new(Code::Limit, "no client slots"))?;
         self.timers.set(deadline, Timer::Hello(id));
+        self.tally.clients += 1;
         Ok(id)
     }
 
     /// Takes in what happened. Time alone changes something only with [`Input::Tick`]: the result of an
     /// action must meet the state that asked for it.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
+        self.now = now;
         match input {
             Input::Request { client, request, call } => self.on_request(client, request, call, now),
             Input::Note { client, note } => self.on_note(client, note, now),
@@ -135,6 +148,7 @@ impl Core {
             Input::Failed { socket, failure } => self.on_failed(socket, failure),
             Input::Synced { client, request } => self.on_synced(client, request),
             Input::NewPolicy { policy } => self.on_new_policy(policy, now),
+            Input::Kill { mark } => self.on_kill(mark),
             Input::Tick => self.handle_timers(now),
             Input::Drain { timeout } => self.on_drain(timeout, now),
         }
@@ -166,7 +180,10 @@ impl Core {
 
     /// Counts bytes that were pushed to the socket's client.
     pub fn on_pushed(&mut self, socket: SocketId, length: usize, now: Instant) {
-        self.count_bytes(socket, Way::FromNetwork, length, now);
+        self.now = now;
+        let is_datagram = self.sockets.get(socket).is_some_and(|socket| socket.kind.is_datagram());
+        let payload = if is_datagram { length.saturating_sub(DATAGRAM_OVERHEAD) } else { length };
+        self.count_bytes(socket, Way::FromNetwork, payload, now);
         match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {
             Some(State::Connected(flow) | State::Closing { flow, .. }) => flow.on_pushed(length),
             Some(State::Datagrams(datagrams)) => datagrams.on_pushed(length),
@@ -176,6 +193,7 @@ impl Core {
 
     /// Counts bytes that the network has taken from the socket's queue.
     pub fn on_written(&mut self, id: SocketId, length: usize, now: Instant) {
+        self.now = now;
         self.count_bytes(id, Way::ToNetwork, length, now);
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let client = socket.client;
@@ -205,6 +223,11 @@ impl Core {
         }
     }
 
+    /// Who a client is, as the kernel says.
+    pub fn credentials(&self, client: ClientId) -> Option<Credentials> {
+        self.clients.get(client).map(|client| client.credentials)
+    }
+
     /// How much of a resource a client holds.
     pub fn used(&self, client: ClientId, resource: Resource) -> Option<u64> {
         self.clients.get(client).map(|client| client.budget.used(resource))
@@ -216,6 +239,7 @@ impl Core {
     }
 
     pub(crate) fn act(&mut self, action: Action) {
+        self.count_action(&action);
         self.actions.push_back(action);
     }
 

@@ -272,11 +272,15 @@ impl Core {
             takes_ipv4: false,
             groups: Vec::new(),
             admitted: Vec::new(),
+            since: self.now,
+            dialed: None,
+            traffic: Default::default(),
             timeout: None,
             _charge: charge,
         };
         let id = self.sockets.insert(socket).ok_or_else(|| Failure::new(Code::Limit, "no socket slots"))?;
         entry.sockets.insert(id);
+        self.tally.sockets += 1;
         Ok(id)
     }
 

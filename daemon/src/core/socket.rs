@@ -17,6 +17,7 @@ use super::meter::Meter;
 use super::place::Place;
 use super::policy::Verb;
 use super::slots::{ClientId, LookupId};
+use super::trail::Traffic;
 
 /// What the core knows of a socket.
 #[derive(Debug)]
@@ -35,6 +36,12 @@ pub(crate) struct Socket {
     pub(crate) groups: Vec<IpAddr>,
     /// What the policy has allowed that brought it about, once for each verb.
     pub(crate) admitted: Vec<Admitted>,
+    /// When it was made.
+    pub(crate) since: Instant,
+    /// When its connect began that is under way.
+    pub(crate) dialed: Option<Instant>,
+    /// What has passed: to the network, and from it.
+    pub(crate) traffic: [Traffic; 2],
     /// The time limits that the script has set, for the operator to see.
     pub(crate) timeout: Option<Timeout>,
     /// Its place among the client's sockets.

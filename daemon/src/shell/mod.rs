@@ -4,10 +4,12 @@
 //! the core's word. The shell moves the bytes and says how many.
 
 mod accounts;
+mod complaints;
 mod datagram;
 mod desk;
 mod line;
 mod listener;
+mod metrics;
 mod operators;
 mod option;
 mod path;
@@ -30,6 +32,7 @@ pub use accounts::{Account, System as SystemAccounts};
 pub use desk::Counter;
 pub use line::{Bounded, Line, read_line};
 pub use listener::{Callers, ListenError, PipeListener};
+pub use metrics::listen_for_metrics;
 pub use operators::{House, Operators};
 pub use signals::{Caught, Signals, number};
 pub use worker::{Ending, Worker};

@@ -4,12 +4,14 @@
 //! or reads nothing holds up nobody but himself.
 
 use std::io::{self, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
@@ -17,8 +19,10 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use super::desk::{Counter, Question, Told};
 use super::line::{Line, read_line};
 use super::listener::PipeListener;
-use crate::admin::{Answer, LINE_MAX, Reloaded, Request};
-use crate::core::policy::Policy;
+use super::metrics::serve_metrics;
+use crate::admin::{Answer, Clients, Draining, LINE_MAX, Metrics, Reloaded, Request, Sockets, metrics};
+use crate::core::policy::{Policy, TIMEOUT_MAX};
+use crate::core::{Mark, Page};
 
 /// Connections at once, of operators and of those that fetch metrics together: more than people who look at a
 /// daemon, few enough that they cannot use up its descriptors.
@@ -42,7 +46,8 @@ const LAST_ANSWERS_TICK: Duration = Duration::from_millis(5);
 const STACK_BYTES: usize = 256 * 1024;
 
 const LISTENER: Token = Token(0);
-const END: Token = Token(1);
+const METRICS: Token = Token(1);
+const END: Token = Token(2);
 
 /// What only the program around the loop can do.
 pub trait House: Send + Sync {
@@ -51,6 +56,12 @@ pub trait House: Send + Sync {
     /// # Errors
     /// What is wrong with it, with file and line.
     fn read_policy(&self) -> Result<Policy, String>;
+
+    /// How long clients may go on in a daemon that ends, when nobody says.
+    fn drain_timeout(&self) -> Duration;
+
+    /// Tells the log, and whoever started it, that the daemon begins to end.
+    fn on_drain(&self, clients: u64, sockets: u64);
 }
 
 /// The thread that takes operators in. Dropping it ends it, and takes the socket's file away; who is being answered
@@ -65,19 +76,30 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Takes operators in from here on; what they ask is put to the loop at `counter`.
+    /// Takes operators in from here on, and at `metrics` those that fetch metrics; what they ask is put to the loop at
+    /// `counter`.
     ///
     /// # Errors
     /// When the system has no thread or no descriptors for it.
-    pub fn start(mut listener: PipeListener, counter: Counter, house: Arc<dyn House>) -> io::Result<Self> {
+    pub fn start(
+        mut listener: PipeListener,
+        metrics: Option<std::net::TcpListener>,
+        counter: Counter,
+        house: Arc<dyn House>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), END)?;
         poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
+        let mut metrics = metrics.map(TcpListener::from_std);
+        if let Some(metrics) = &mut metrics {
+            poll.registry().register(metrics, METRICS, Interest::READABLE)?;
+        }
         let ended = Arc::new(AtomicBool::new(false));
         let busy = Arc::default();
         let door = Door {
             poll,
             listener,
+            metrics,
             guests: Guests { counter, house, crowd: Arc::default(), busy: Arc::clone(&busy) },
             ended: Arc::clone(&ended),
             starved: false,
@@ -114,6 +136,7 @@ fn named(name: &str) -> thread::Builder {
 struct Door {
     poll: Poll,
     listener: PipeListener,
+    metrics: Option<TcpListener>,
     guests: Guests,
     ended: Arc<AtomicBool>,
     /// Whether the log has been told that no connection can be taken.
@@ -137,19 +160,36 @@ impl Door {
 
     /// Takes in those that wait; gives the time after which to try again if the system could not.
     fn take_all(&mut self) -> Option<Duration> {
+        match self.take_operators().and_then(|()| self.take_fetchers()) {
+            Ok(()) => {
+                self.starved = false;
+                None
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.starved, true) {
+                    tracing::warn!("no operators until that is over: {error}");
+                }
+                Some(ACCEPT_PAUSE)
+            }
+        }
+    }
+
+    fn take_operators(&self) -> io::Result<()> {
+        while let Some(stream) = self.listener.accept()? {
+            self.guests.take_in(stream);
+        }
+        Ok(())
+    }
+
+    fn take_fetchers(&self) -> io::Result<()> {
+        let Some(metrics) = &self.metrics else { return Ok(()) };
         loop {
-            match self.listener.accept() {
-                Ok(None) => return None,
-                Ok(Some(stream)) => {
-                    self.starved = false;
-                    self.guests.take_in(stream);
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut self.starved, true) {
-                        tracing::warn!("no operators until that is over: {error}");
-                    }
-                    return Some(ACCEPT_PAUSE);
-                }
+            match metrics.accept() {
+                Ok((stream, _)) => self.guests.take_fetcher(TcpStream::from(stream)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // Whoever came has gone before it was taken.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -180,10 +220,21 @@ impl Guests {
             let _ = stream.write_all(answer.line().as_bytes());
             return;
         };
+        self.seat("operator", seat, move |guest| guest.serve(stream));
+    }
+
+    /// Serves a connection that fetches metrics in a thread of its own.
+    fn take_fetcher(&self, stream: TcpStream) {
+        // It comes again.
+        let Some(seat) = Seat::take(&self.crowd) else { return };
+        self.seat("metrics", seat, move |guest| serve_metrics(stream, || guest.metrics()));
+    }
+
+    fn seat(&self, name: &str, seat: Seat, serve: impl FnOnce(&Guests) -> io::Result<()> + Send + 'static) {
         let guest = self.clone();
-        let served = named("operator").spawn(move || {
+        let served = named(name).spawn(move || {
             let _seat = seat;
-            if let Err(error) = guest.serve(stream) {
+            if let Err(error) = serve(&guest) {
                 tracing::debug!("an operator: {error}");
             }
         });
@@ -216,22 +267,85 @@ impl Guests {
     }
 
     fn answer(&self, request: Request) -> Answer {
-        match request {
-            Request::Reload { enforce_now } => self.reload(enforce_now),
+        let question = match request {
+            Request::Ps { client: None, from } => Question::Clients { from },
+            Request::Ps { client: Some(Mark::Client(id)), .. } => Question::Client(id),
+            Request::Sockets { client: None, from } => Question::Sockets { of: None, from },
+            Request::Sockets { client: Some(Mark::Client(id)), from } => {
+                Question::Sockets { of: Some(id), from }
+            }
+            Request::Ps { client: Some(mark), .. } | Request::Sockets { client: Some(mark), .. } => {
+                return Answer::error(format!("{mark} is no client"));
+            }
+            Request::Kill { id } => Question::Kill(id),
+            Request::Stats {} => Question::Stats,
+            Request::Metrics {} => {
+                let text = self.metrics();
+                return text.map_or_else(Answer::error, |text| Answer::Metrics(Metrics { text }));
+            }
+            Request::Reload { enforce_now } => return self.reload(enforce_now),
+            Request::Drain { timeout_ms } => return self.drain(timeout_ms),
+        };
+        let what = request.subject();
+        match self.counter.ask(question) {
+            Ok(told) => answer(told, what),
+            Err(silence) => Answer::error(silence),
         }
     }
 
     fn reload(&self, enforce_now: bool) -> Answer {
         let mut policy = match self.house.read_policy() {
             Ok(policy) => policy,
-            Err(error) => return Answer::error(format!("the policy stays as it was: {error}")),
+            Err(error) => return Answer::error(error),
         };
         policy.enforce_now |= enforce_now;
         let profiles = policy.profiles().iter().map(|profile| profile.name.clone()).collect();
         match self.counter.ask(Question::SetPolicy(Box::new(policy))) {
-            Ok(Told::Done) => Answer::Reloaded(Reloaded { profiles }),
-            Err(silence) => Answer::error(silence.to_string()),
+            Ok(_) => Answer::Reloaded(Reloaded { profiles }),
+            Err(silence) => Answer::error(silence),
         }
+    }
+
+    fn drain(&self, timeout_ms: Option<u64>) -> Answer {
+        let timeout = timeout_ms.map_or(self.house.drain_timeout(), Duration::from_millis);
+        if timeout > TIMEOUT_MAX {
+            return Answer::error(format!("a time limit is at most {} ms", TIMEOUT_MAX.as_millis()));
+        }
+        // Before it is done: a daemon without clients is gone then.
+        if let Ok(Told::Stats(stats)) = self.counter.ask(Question::Stats)
+            && !stats.totals.draining
+        {
+            self.house.on_drain(stats.totals.clients, stats.totals.sockets);
+        }
+        match self.counter.ask(Question::Drain { timeout }) {
+            Ok(told) => answer(told, None),
+            Err(silence) => Answer::error(silence),
+        }
+    }
+
+    /// The text for Prometheus.
+    fn metrics(&self) -> Result<String, String> {
+        match self.counter.ask(Question::Stats) {
+            Ok(Told::Stats(stats)) => Ok(metrics::text(*stats)),
+            Ok(_) => Err("the loop has answered something else".to_owned()),
+            Err(silence) => Err(silence.to_string()),
+        }
+    }
+}
+
+/// What the loop has said, as an answer to a request about `what`.
+fn answer(told: Told, what: Option<Mark>) -> Answer {
+    match told {
+        Told::Done => Answer::error("the loop has answered something else"),
+        Told::NotThere => Answer::error(match what {
+            Some(mark) => format!("{mark} is not there"),
+            None => "it is not there".to_owned(),
+        }),
+        Told::Clients(Page { rows, next }) => Answer::Clients(Clients { clients: rows, next }),
+        Told::Sockets(Page { rows, next }) => Answer::Sockets(Sockets { sockets: rows, next }),
+        Told::Killed(killed) => Answer::Killed(killed),
+        Told::Stats(stats) => Answer::Stats(stats),
+        Told::Draining(draining) => Answer::Draining(draining),
     }
 }
 

@@ -25,7 +25,9 @@ use super::table::Table;
 use super::tokens::Source;
 use super::unsafe_groups::peer_groups;
 use crate::core::policy::Policy;
-use crate::core::{ClientId, Config, Core, Credentials, Identity, Input};
+use crate::core::{
+    ClientId, Config, Core, Credentials, Histogram, Identity, Input, Offence, Offender, Offenders, TURNS,
+};
 
 /// The most events that one look at the system brings; more come with the next look.
 const EVENTS_MAX: usize = 1024;
@@ -90,6 +92,12 @@ pub struct Worker {
     starved: bool,
     signals: Signals,
     ending: Option<Ending>,
+    /// Of whom the log was told.
+    pub(crate) offenders: Offenders,
+    /// When it was made.
+    pub(crate) started: Instant,
+    /// How long its turns took.
+    pub(crate) turns: Histogram,
 }
 
 /// A path that clients come by.
@@ -128,7 +136,7 @@ impl Worker {
         poll.registry().register(&mut SourceFd(&signal_fd), Source::Signals.token(), Interest::READABLE)?;
         Ok(Worker {
             poll,
-            core: Core::new(config),
+            core: Core::new(config, Instant::now()),
             pipes: Table::default(),
             sockets: Table::default(),
             resolver: Resolver::new(Arc::clone(&waker)),
@@ -146,6 +154,9 @@ impl Worker {
             starved: false,
             signals,
             ending: None,
+            offenders: Offenders::default(),
+            started: Instant::now(),
+            turns: Histogram::new(TURNS),
         })
     }
 
@@ -179,11 +190,12 @@ impl Worker {
         let credentials = Credentials { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
         widen(&stream);
         let groups = peer_groups(&stream)?;
-        let identity = Identity { credentials, groups, socket: path };
+        let identity =
+            Identity { credentials, groups, socket: path, executable: executable(credentials.pid) };
         let id = match self.core.add_client(identity, Instant::now()) {
             Ok(id) => id,
             Err(failure) => {
-                tracing::warn!(client = %credentials, "refused: {failure}");
+                self.complain_of(credentials.into(), Offence::Refused, format_args!("refused: {failure}"));
                 return Ok(());
             }
         };
@@ -243,10 +255,12 @@ impl Worker {
             let hasty = self.syncs.iter().any(|sync| sync.looks < LOOKS_MAX);
             let syncs = self.syncs.len();
             self.wait(&mut events, hasty)?;
+            let woken = Instant::now();
             for signal in self.note_events(&events) {
                 on_signal(self, signal);
             }
             self.handle(Input::Tick);
+            self.count_due_offences();
             self.accept_clients();
             self.answer_operators();
             self.work_once();
@@ -261,6 +275,7 @@ impl Worker {
             }
             self.end_syncs(syncs, events.iter().count());
             self.flush_pipes();
+            self.turns.count(woken.elapsed());
             if self.core.is_drained(Instant::now()) {
                 self.ending.get_or_insert(Ending::Drained);
             }
@@ -288,7 +303,8 @@ impl Worker {
 
     /// Waits for events, until the next timer, or not at all when there is work left.
     fn wait(&mut self, events: &mut Events, hasty: bool) -> io::Result<()> {
-        let next = [self.core.poll_timeout(), self.accept_again].into_iter().flatten().min();
+        let next =
+            [self.core.poll_timeout(), self.accept_again, self.offenders.next()].into_iter().flatten().min();
         let timeout = match next {
             _ if hasty || !self.work.is_empty() || self.desk.is_busy() => Some(Duration::ZERO),
             Some(at) => Some(at.saturating_duration_since(Instant::now())),
@@ -447,7 +463,8 @@ impl Worker {
                     self.starved = false;
                     let path = listening.listener.path().display().to_string();
                     if let Err(error) = self.add_client_by(stream, Some(path)) {
-                        tracing::warn!("a client could not be taken in: {error}");
+                        let text = format!("a client could not be taken in: {error}");
+                        self.complain_of(Offender::Others, Offence::Refused, text);
                     }
                 }
                 Ok(None) => listening.ready = false,
@@ -462,6 +479,12 @@ impl Worker {
         // More may wait, and no event will say so.
         self.accept_again.get_or_insert(now);
     }
+}
+
+/// The program that a process runs, where the system lets the daemon see it.
+fn executable(pid: i32) -> Option<String> {
+    let path = rustix::fs::readlink(format!("/proc/{pid}/exe"), Vec::new()).ok()?;
+    Some(path.to_string_lossy().into_owned())
 }
 
 /// A wait that a signal has ended is as good as one that brought nothing.

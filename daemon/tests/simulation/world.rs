@@ -80,7 +80,7 @@ impl World {
         let start = Instant::now();
         let policy = Policy::new(vec!["*".parse().unwrap()]);
         let timeouts = Timeouts { hello: Duration::from_secs(5), linger: Duration::from_secs(20) };
-        let core = Core::new(Config { policy, limits: LIMITS, timeouts });
+        let core = Core::new(Config { policy, limits: LIMITS, timeouts }, start);
         let mut world = World {
             core,
             now: start,
