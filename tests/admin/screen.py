@@ -36,7 +36,7 @@ while time.monotonic() < deadline:
         text += os.read(master, 65536)
     elif child.poll() is not None:
         break
-    if not acted and b"q quit" in text and b"c0.1" in text:
+    if not acted and b"quit" in text and b"c0.1" in text:
         acted = True
         print("raw" if not termios.tcgetattr(slave)[3] & termios.ICANON else "not raw")
         if act in KEYS:

@@ -84,7 +84,7 @@ fn serve_on(doors: Doors, signals: Signals, policy: Policy, options: &ServeOptio
     let _operators = Operators::start(
         doors.operators,
         doors.metrics,
-        worker.counter(),
+        worker.asker(),
         Arc::clone(&house) as Arc<dyn House>,
     )?;
     paths.iter().for_each(|path| announce(path));

@@ -78,18 +78,18 @@ pub(crate) enum Silence {
 
 /// The side of whoever asks.
 #[derive(Clone)]
-pub struct Counter {
+pub struct Asker {
     questions: SyncSender<Asked>,
     waker: Arc<Waker>,
 }
 
-impl fmt::Debug for Counter {
+impl fmt::Debug for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Counter")
+        f.write_str("Asker")
     }
 }
 
-impl Counter {
+impl Asker {
     /// Asks, and waits for the answer.
     pub(crate) fn ask(&self, question: Question) -> Result<Told, Silence> {
         let (answer, answered) = mpsc::sync_channel(1);
@@ -119,7 +119,7 @@ struct Asked {
 #[derive(Debug)]
 pub(crate) struct Desk {
     questions: Receiver<Asked>,
-    counter: Counter,
+    asker: Asker,
     /// Whether somebody may have asked.
     busy: bool,
 }
@@ -128,11 +128,11 @@ impl Desk {
     /// A desk where nobody waits; `waker` is woken when somebody does.
     pub(crate) fn new(waker: Arc<Waker>) -> Self {
         let (sender, questions) = mpsc::sync_channel(QUESTIONS_MAX);
-        Desk { questions, counter: Counter { questions: sender, waker }, busy: false }
+        Desk { questions, asker: Asker { questions: sender, waker }, busy: false }
     }
 
-    pub(crate) fn counter(&self) -> Counter {
-        self.counter.clone()
+    pub(crate) fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// Notes that the loop was woken.

@@ -29,7 +29,7 @@ mod unsafe_option;
 mod worker;
 
 pub use accounts::{Account, System as SystemAccounts};
-pub use desk::Counter;
+pub use desk::Asker;
 pub use line::{Bounded, Line, read_line};
 pub use listener::{Callers, ListenError, PipeListener};
 pub use metrics::listen_for_metrics;

@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
-use super::desk::{Counter, Question, Told};
+use super::desk::{Asker, Question, Told};
 use super::line::{Line, read_line};
 use super::listener::PipeListener;
 use super::metrics::serve_metrics;
@@ -77,14 +77,14 @@ pub struct Operators {
 
 impl Operators {
     /// Takes operators in from here on, and at `metrics` those that fetch metrics; what they ask is put to the loop at
-    /// `counter`.
+    /// `asker`.
     ///
     /// # Errors
     /// When the system has no thread or no descriptors for it.
     pub fn start(
         mut listener: PipeListener,
         metrics: Option<std::net::TcpListener>,
-        counter: Counter,
+        asker: Asker,
         house: Arc<dyn House>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
@@ -100,7 +100,7 @@ impl Operators {
             poll,
             listener,
             metrics,
-            guests: Guests { counter, house, crowd: Arc::default(), busy: Arc::clone(&busy) },
+            guests: Guests { asker, house, crowd: Arc::default(), busy: Arc::clone(&busy) },
             ended: Arc::clone(&ended),
             starved: false,
         };
@@ -198,7 +198,7 @@ impl Door {
 /// What every connection's thread gets.
 #[derive(Clone)]
 struct Guests {
-    counter: Counter,
+    asker: Asker,
     house: Arc<dyn House>,
     /// How many there are.
     crowd: Arc<AtomicUsize>,
@@ -287,7 +287,7 @@ impl Guests {
             Request::Drain { timeout_ms } => return self.drain(timeout_ms),
         };
         let what = request.subject();
-        match self.counter.ask(question) {
+        match self.asker.ask(question) {
             Ok(told) => answer(told, what),
             Err(silence) => Answer::error(silence),
         }
@@ -296,11 +296,11 @@ impl Guests {
     fn reload(&self, enforce_now: bool) -> Answer {
         let mut policy = match self.house.read_policy() {
             Ok(policy) => policy,
-            Err(error) => return Answer::error(error),
+            Err(error) => return Answer::error(format!("the policy stays as it was: {error}")),
         };
         policy.enforce_now |= enforce_now;
         let profiles = policy.profiles().iter().map(|profile| profile.name.clone()).collect();
-        match self.counter.ask(Question::SetPolicy(Box::new(policy))) {
+        match self.asker.ask(Question::SetPolicy(Box::new(policy))) {
             Ok(_) => Answer::Reloaded(Reloaded { profiles }),
             Err(silence) => Answer::error(silence),
         }
@@ -312,12 +312,12 @@ impl Guests {
             return Answer::error(format!("a time limit is at most {} ms", TIMEOUT_MAX.as_millis()));
         }
         // Before it is done: a daemon without clients is gone then.
-        if let Ok(Told::Stats(stats)) = self.counter.ask(Question::Stats)
+        if let Ok(Told::Stats(stats)) = self.asker.ask(Question::Stats)
             && !stats.totals.draining
         {
             self.house.on_drain(stats.totals.clients, stats.totals.sockets);
         }
-        match self.counter.ask(Question::Drain { timeout }) {
+        match self.asker.ask(Question::Drain { timeout }) {
             Ok(told) => answer(told, None),
             Err(silence) => Answer::error(silence),
         }
@@ -325,7 +325,7 @@ impl Guests {
 
     /// The text for Prometheus.
     fn metrics(&self) -> Result<String, String> {
-        match self.counter.ask(Question::Stats) {
+        match self.asker.ask(Question::Stats) {
             Ok(Told::Stats(stats)) => Ok(metrics::text(*stats)),
             Ok(_) => Err("the loop has answered something else".to_owned()),
             Err(silence) => Err(silence.to_string()),

@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Waker};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
-use super::desk::{Counter, Desk};
+use super::desk::{Asker, Desk};
 use super::listener::PipeListener;
 use super::pipe::{DATA_OUT_MAX, Pipe};
 use super::queue::Pool;
@@ -231,8 +231,8 @@ impl Worker {
     }
 
     /// Where another thread can ask this loop; it is answered from the next turn on.
-    pub fn counter(&self) -> Counter {
-        self.desk.counter()
+    pub fn asker(&self) -> Asker {
+        self.desk.asker()
     }
 
     /// Ends the loop without waiting for anything.
