@@ -43,6 +43,11 @@ while time.monotonic() < deadline:
             os.write(master, KEYS[act])
         elif act == "terminate":
             child.send_signal(signal.SIGTERM)
+        elif act == "hangup":
+            os.close(slave)
+            os.close(master)
+            print("code", child.wait(timeout=LIMIT))
+            sys.exit()
         else:
             os.kill(int(act), signal.SIGKILL)
 else:

@@ -117,7 +117,7 @@ mod tests {
         vec![
             Request::Ps { client: None, from: 0 },
             Request::Ps { client: Some(client), from: 0 },
-            Request::Sockets { client: None, from: 256 },
+            Request::Sockets { client: None, from: 128 },
             Request::Sockets { client: Some(client), from: 0 },
             Request::Kill { id: "s7.2".parse().unwrap() },
             Request::Stats {},

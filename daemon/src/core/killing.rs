@@ -137,7 +137,11 @@ mod tests {
         let (mut core, client, _) = core(&[]);
         let open = Open { kind: Kind::Tcp, family: Family::Inet, window: 0 };
         core.handle(Input::Request { client, request: 9, call: Call::Open(open) }, Instant::now());
-        let Some(Action::Open { socket, .. }) = core.poll_action() else { panic!("it is opened") };
+        let opened = std::iter::from_fn(|| core.poll_action()).find_map(|action| match action {
+            Action::Open { socket, .. } => Some(socket),
+            _ => None,
+        });
+        let socket = opened.unwrap();
         let done = actions(&mut core, Mark::Socket(socket));
         assert!(matches!(done[..], [Action::Fail { request: 9, .. }, Action::Close { .. }]), "{done:?}");
     }

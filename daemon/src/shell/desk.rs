@@ -18,8 +18,9 @@ use crate::core::{ClientId, ClientRow, Input, Mark, Page, Place, SocketRow};
 /// Questions that may wait: every operator's connection has at most one.
 const QUESTIONS_MAX: usize = 64;
 
-/// Questions answered in one turn: one takes about as long as a client's turn may.
-const QUESTIONS_PER_TURN: usize = 4;
+/// Questions answered in one turn, so that operators who ask for page after page cost clients no more than another
+/// busy client does.
+const QUESTIONS_PER_TURN: usize = 2;
 
 /// How long whoever asks waits: a loop that takes longer is in trouble, and that is the answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -152,6 +153,16 @@ impl Desk {
 }
 
 impl Worker {
+    /// Whether it has begun to end.
+    pub fn is_draining(&self) -> bool {
+        self.core.is_draining()
+    }
+
+    /// Where another thread can ask this loop; it is answered from the next turn on.
+    pub fn asker(&self) -> Asker {
+        self.desk.asker()
+    }
+
     /// Answers those that have asked, as many as a turn has room for.
     pub(crate) fn answer_operators(&mut self) {
         for _ in 0..QUESTIONS_PER_TURN {

@@ -20,7 +20,7 @@ use super::desk::{Asker, Question, Told};
 use super::line::{Line, read_line};
 use super::listener::PipeListener;
 use super::metrics::serve_metrics;
-use crate::admin::{Answer, Clients, Draining, LINE_MAX, Metrics, Reloaded, Request, Sockets, metrics};
+use crate::admin::{Answer, Clients, LINE_MAX, Metrics, Reloaded, Request, Sockets, metrics};
 use crate::core::policy::{Policy, TIMEOUT_MAX};
 use crate::core::{Mark, Page};
 

@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Waker};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
-use super::desk::{Asker, Desk};
+use super::desk::Desk;
 use super::listener::PipeListener;
 use super::pipe::{DATA_OUT_MAX, Pipe};
 use super::queue::Pool;
@@ -223,16 +223,6 @@ impl Worker {
     /// Puts a new policy in the place of the old one, for all clients at once.
     pub fn set_policy(&mut self, policy: Policy) {
         self.handle(Input::NewPolicy { policy });
-    }
-
-    /// Whether it has begun to end.
-    pub fn is_draining(&self) -> bool {
-        self.core.is_draining()
-    }
-
-    /// Where another thread can ask this loop; it is answered from the next turn on.
-    pub fn asker(&self) -> Asker {
-        self.desk.asker()
     }
 
     /// Ends the loop without waiting for anything.

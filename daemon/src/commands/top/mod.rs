@@ -17,6 +17,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::operator::Operator;
 use super::stats::Rates;
@@ -27,6 +28,9 @@ use state::{Key, Step, Top};
 
 /// How often the keyboard is looked at while the daemon has said nothing new: nobody notices so short a wait.
 const KEY_WAIT: Duration = Duration::from_millis(50);
+
+/// How long a signal leaves the show to end by itself.
+const END_WAIT: Duration = Duration::from_secs(1);
 
 /// Shows it until somebody quits.
 pub fn top(options: TopOptions) -> ExitCode {
@@ -81,9 +85,7 @@ type News = Result<(Vec<ClientRow>, Stats), String>;
 fn on_screen(operator: Operator, interval: Duration) -> Result<(), String> {
     let words = |error: io::Error| format!("the terminal: {error}");
     let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGHUP, SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&ended)).map_err(words)?;
-    }
+    end_by_signal(Arc::clone(&ended)).map_err(words)?;
     let (stop, stopped) = mpsc::channel();
     // One answer may wait to be shown.
     let (news, answers) = mpsc::sync_channel(1);
@@ -98,6 +100,21 @@ fn on_screen(operator: Operator, interval: Duration) -> Result<(), String> {
     drop(terminal);
     let restored = ratatui::try_restore().map_err(words);
     shown.and(restored)
+}
+
+/// Has a signal end the show, and the process where that does not help: a wait for keys does not come back from a
+/// terminal that has gone.
+fn end_by_signal(ended: Arc<AtomicBool>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT])?;
+    let watch = move || {
+        let Some(signal) = signals.forever().next() else { return };
+        ended.store(true, Ordering::Relaxed);
+        thread::sleep(END_WAIT);
+        // Nobody is left to be told if it cannot be done, or if the process cannot be ended as it is by default.
+        let _ = ratatui::try_restore();
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(watch).map(drop)
 }
 
 /// Asks again and again, until nobody wants to know any more.

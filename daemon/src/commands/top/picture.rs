@@ -104,6 +104,9 @@ const COLUMNS: [Column; 10] = [
 fn clients(top: &Top, frame: &mut Frame<'_>, area: Rect) {
     // Only those that can be seen are spelt out, however many there are.
     let room = usize::from(area.height.saturating_sub(1));
+    if room == 0 {
+        return;
+    }
     let selected = top.selected().unwrap_or(0);
     let first = (selected + 1).saturating_sub(room);
     let rows = top.lines.iter().skip(first).take(room).map(|line| cells(row(line)));
