@@ -126,3 +126,82 @@ pub struct Draining {
     /// The sockets that are there.
     pub sockets: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use luasocketd_protocol::Kind;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::core::{Config, Core, Credentials, SocketState};
+
+    /// One of each, with everything that may be left out.
+    fn every_answer() -> Vec<Answer> {
+        let now = Instant::now();
+        let mut core = Core::new(Config::default(), now);
+        core.add_client(Credentials { uid: 1, gid: 1, pid: 1 }, now).unwrap();
+        let client = core.client_page(0, now).rows.remove(0);
+        let socket = SocketRow {
+            id: "s1.1".parse().unwrap(),
+            client: client.id,
+            kind: Kind::Tcp,
+            state: SocketState::Client,
+            local: None,
+            peer: None,
+            host: None,
+            sent: 0,
+            received: 0,
+            queued: 0,
+            credit: 0,
+            timeout_block_ms: None,
+            timeout_total_ms: None,
+            age_ms: 0,
+        };
+        let stats = Stats {
+            daemon: String::new(),
+            pid: 1,
+            uptime_ms: 1,
+            totals: core.totals(),
+            turn_times: Times::default(),
+            audit: None,
+        };
+        let killed = Killed { killed: client.id, client: Some(client.clone()), socket: Some(socket.clone()) };
+        vec![
+            Answer::Clients(Clients { clients: vec![client], next: Some(1) }),
+            Answer::Sockets(Sockets { sockets: vec![socket], next: Some(1) }),
+            Answer::Killed(Box::new(killed)),
+            Answer::Stats(Box::new(stats)),
+            Answer::Metrics(Metrics { text: String::new() }),
+            Answer::Reloaded(Reloaded { profiles: vec![] }),
+            Answer::Draining(Draining { timeout_ms: None, clients: 0, sockets: 0 }),
+            Answer::error("why"),
+        ]
+    }
+
+    fn keys(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(object) => object.iter().for_each(|(key, value)| {
+                found.push(key.clone());
+                keys(value, found);
+            }),
+            Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_key_of_an_answer_is_documented() {
+        let documented = include_str!("../../../docs/admin.md");
+        for answer in every_answer() {
+            let line = answer.line();
+            assert!(line.starts_with("{\"version\":1,") && line.ends_with("}\n"), "{line}");
+            let mut found = Vec::new();
+            keys(&serde_json::from_str(&line).unwrap(), &mut found);
+            for key in found {
+                assert!(documented.contains(&format!("\"{key}\":")), "docs/admin.md does not know `{key}`");
+            }
+        }
+    }
+}

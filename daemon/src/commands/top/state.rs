@@ -234,7 +234,7 @@ fn compare(sort: Sort, a: &Line, b: &Line) -> Ordering {
 }
 
 fn per_second(count: u64, elapsed_ms: u64) -> u64 {
-    if elapsed_ms == 0 { 0 } else { count.saturating_mul(1000) / elapsed_ms }
+    count.saturating_mul(1000).checked_div(elapsed_ms).unwrap_or(0)
 }
 
 #[cfg(test)]
