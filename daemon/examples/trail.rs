@@ -191,7 +191,6 @@ fn thing(dice: &mut Dice, id: String, now: i64) -> (Entry, Option<(i64, Entry)>)
         "accepted" => {
             let peer = format!("203.0.113.{}", dice.below(250));
             let port = 40_000 + dice.port();
-            let port = 40_000 + dice.port();
             entry.luasocketd.judged = vec![format!("{peer}:{port}")];
             entry.luasocketd.service = Some(port.to_string());
             entry.source = Some(Side { ip: Some(peer), port: Some(port), ..Side::default() });

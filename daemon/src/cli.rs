@@ -6,14 +6,16 @@ mod jail;
 mod trail;
 
 use std::ffi::{OsStr, OsString};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb};
 
-pub use admin::{AdminOptions, ReloadOptions};
+pub use admin::{
+    DaemonOptions, DrainOptions, KillOptions, PsOptions, ReloadOptions, StatsOptions, TopOptions,
+};
 pub use audit::{AuditOptions, Format};
 pub use jail::JailOptions;
 pub use trail::TrailOptions;
@@ -39,6 +41,16 @@ pub enum Command {
     Exec(ExecOptions),
     /// Run the daemon in the foreground.
     Serve(ServeOptions),
+    /// List the clients of a running daemon, and their sockets.
+    Ps(PsOptions),
+    /// Show the clients of a running daemon live on the full screen.
+    Top(TopOptions),
+    /// Print a running daemon's totals and rates.
+    Stats(StatsOptions),
+    /// End a client of a running daemon, or one of its sockets.
+    Kill(KillOptions),
+    /// Have a running daemon end in order: it begins nothing new, and what was accepted is delivered.
+    Drain(DrainOptions),
     /// Have a running daemon read its policy file again; if that is wrong, the policy stays as it was.
     Reload(ReloadOptions),
     /// Check a policy file, and ask it what it would say.
@@ -171,6 +183,9 @@ pub struct ServeOptions {
     /// at its end; without one for root /run/luasocketd/admin.sock, else $XDG_RUNTIME_DIR/luasocketd-admin.sock].
     #[arg(long, value_name = "PATH")]
     pub admin: Option<PathBuf>,
+    /// Serve Prometheus' metrics at http://ADDRESS:PORT/metrics, to this machine only: a loopback address.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
     /// How many seconds clients may go on after SIGTERM. A second SIGTERM ends the daemon at once.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub drain_timeout: Duration,
@@ -230,11 +245,24 @@ pub struct CheckOptions {
     pub json: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct LogOptions {
     /// Say more on standard error: -v, -vv. LUASOCKETD_LOG chooses by module.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// The form of the log's lines.
+    #[arg(long, value_name = "FORMAT", default_value = "plain")]
+    pub log_format: LogFormat,
+}
+
+/// A form of the log's lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Plain,
+    /// A JSON object a line.
+    Json,
 }
 
 #[derive(Debug, Args)]

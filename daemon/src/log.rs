@@ -6,11 +6,14 @@ use std::io::{self, IsTerminal};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
+use crate::cli::{LogFormat, LogOptions};
+
 /// The variable that chooses levels by module, in tracing's own words.
 const VARIABLE: &str = "LUASOCKETD_LOG";
 
-/// Starts the log at `quiet`, or louder by one level for each `verbose`.
-pub fn start(quiet: LevelFilter, verbose: u8) {
+/// Starts the log at `quiet`, or louder by one level for each `--verbose`.
+pub fn start(quiet: LevelFilter, options: &LogOptions) {
+    let verbose = options.verbose;
     let levels = [
         LevelFilter::OFF,
         LevelFilter::ERROR,
@@ -26,5 +29,9 @@ pub fn start(quiet: LevelFilter, verbose: u8) {
     let filter =
         EnvFilter::builder().with_default_directive(level.into()).with_env_var(VARIABLE).from_env_lossy();
     let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    match options.log_format {
+        LogFormat::Plain => log.init(),
+        LogFormat::Json => log.json().with_current_span(false).with_span_list(false).init(),
+    }
 }

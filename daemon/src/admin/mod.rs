@@ -2,6 +2,9 @@
 //!
 //! No I/O: the shell's operators' threads carry the lines, the loop answers from the core.
 
+mod answers;
+pub mod metrics;
 mod words;
 
-pub use words::{ANSWER_MAX, Answer, LINE_MAX, Reloaded, Request, VERSION, line};
+pub use answers::{Answer, Audit, Clients, Draining, Killed, Metrics, Reloaded, Sockets, Stats};
+pub use words::{ANSWER_MAX, LINE_MAX, Request, VERSION, line};

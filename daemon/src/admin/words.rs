@@ -1,7 +1,9 @@
-//! One JSON object a line each way. `docs/admin.md` is its description, checked by a test.
+//! What an operator asks for: one JSON object a line. `docs/admin.md` is its description, checked by a test.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::core::Mark;
 
 /// The version that every line names.
 pub const VERSION: u64 = 1;
@@ -16,11 +18,44 @@ pub const ANSWER_MAX: usize = 4 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
+    /// A page of clients.
+    Ps {
+        /// This client alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<Mark>,
+        /// What the page before said, 0 for the first one.
+        #[serde(default)]
+        from: u32,
+    },
+    /// A page of sockets; it may be empty and not the last one.
+    Sockets {
+        /// Those of this client.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<Mark>,
+        /// What the page before said, 0 for the first one.
+        #[serde(default)]
+        from: u32,
+    },
+    /// End a client or a socket.
+    Kill {
+        /// Which.
+        id: Mark,
+    },
+    /// The daemon in numbers.
+    Stats {},
+    /// The same as Prometheus wants it.
+    Metrics {},
     /// Read the policy file again.
     Reload {
         /// Whether live connections end that the new policy forbids, whatever the file says.
         #[serde(default)]
         enforce_now: bool,
+    },
+    /// Begin nothing new, and end when the clients have, or after a time.
+    Drain {
+        /// That time in milliseconds; without it that of `serve --drain-timeout`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout_ms: Option<u64>,
     },
 }
 
@@ -42,36 +77,13 @@ impl Request {
         serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string())
     }
 
-    /// Its line.
-    pub fn line(&self) -> String {
-        line(self)
-    }
-}
-
-/// What an operator is told.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Answer {
-    /// The policy was read.
-    Reloaded(Reloaded),
-    /// It was not done.
-    Error {
-        /// Why, for people.
-        error: String,
-    },
-}
-
-/// The policy was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reloaded {
-    /// The names of its profiles, in the order of the file.
-    pub profiles: Vec<String>,
-}
-
-impl Answer {
-    /// An answer that says why there is none.
-    pub fn error(error: impl Into<String>) -> Self {
-        Answer::Error { error: error.into() }
+    /// What it is about, if it is about one thing.
+    pub fn subject(&self) -> Option<Mark> {
+        match self {
+            Request::Ps { client, .. } | Request::Sockets { client, .. } => *client,
+            Request::Kill { id } => Some(*id),
+            Request::Stats {} | Request::Metrics {} | Request::Reload { .. } | Request::Drain { .. } => None,
+        }
     }
 
     /// Its line.
@@ -99,9 +111,26 @@ pub fn line(value: &impl Serialize) -> String {
 mod tests {
     use super::*;
 
+    /// One of each, with and without what may be left out.
+    fn every_request() -> Vec<Request> {
+        let client: Mark = "c3.1".parse().unwrap();
+        vec![
+            Request::Ps { client: None, from: 0 },
+            Request::Ps { client: Some(client), from: 0 },
+            Request::Sockets { client: None, from: 128 },
+            Request::Sockets { client: Some(client), from: 0 },
+            Request::Kill { id: "s7.2".parse().unwrap() },
+            Request::Stats {},
+            Request::Metrics {},
+            Request::Reload { enforce_now: true },
+            Request::Drain { timeout_ms: None },
+            Request::Drain { timeout_ms: Some(2500) },
+        ]
+    }
+
     #[test]
     fn a_request_is_what_its_line_says() {
-        for request in [Request::Reload { enforce_now: true }, Request::Reload { enforce_now: false }] {
+        for request in every_request() {
             assert_eq!(Request::parse(request.line().trim_end().as_bytes()), Ok(request));
         }
         let short = br#"{"version":1,"command":"reload"}"#;
@@ -119,10 +148,26 @@ mod tests {
             (br#"{"version":1}"#, "command"),
             (br#"{"version":1,"command":"dance"}"#, "unknown variant `dance`"),
             (br#"{"version":1,"command":"reload","now":true}"#, "unknown field `now`"),
+            (br#"{"version":1,"command":"stats","x":1}"#, "unknown field `x`"),
+            (br#"{"version":1,"command":"kill","id":"3"}"#, "is no client or socket"),
+            (br#"{"version":1,"command":"ps","from":-1}"#, "invalid value"),
             (b"\xff", "no JSON object"),
         ] {
             let error = Request::parse(line).unwrap_err();
             assert!(error.contains(why), "{}: {error}", String::from_utf8_lossy(line));
+        }
+    }
+
+    #[test]
+    fn every_request_is_documented() {
+        let documented = include_str!("../../../docs/admin.md");
+        for request in every_request() {
+            let line = request.line();
+            assert!(
+                documented.contains(line.trim_end()),
+                "docs/admin.md has no example `{}`",
+                line.trim_end()
+            );
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::log;
 
 /// Runs the command and exits as it did.
 pub fn exec(options: ExecOptions) -> ExitCode {
-    log::start(LevelFilter::OFF, options.log.verbose);
+    log::start(LevelFilter::OFF, &options.log);
     let variables = modules::variables(&modules::found(), &|name| env::var_os(name));
     if variables.is_empty() {
         eprintln!("luasocketd: no Lua modules at {}; {}", modules::places(), modules::HELP);

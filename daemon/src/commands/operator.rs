@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::places::{ADMIN_VARIABLE, find_admin};
-use crate::cli::AdminOptions;
+use crate::cli::DaemonOptions;
 
 /// How long an answer may take: longer than the daemon takes to find out that it cannot answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
@@ -29,8 +29,8 @@ impl Operator {
     ///
     /// # Errors
     /// Where it has looked, and what to do, in one sentence.
-    pub fn connect(options: &AdminOptions) -> Result<Self, String> {
-        let path = find_admin(options.admin.as_deref())?;
+    pub fn connect(options: &DaemonOptions) -> Result<Self, String> {
+        let path = find_admin(options.path.as_deref())?;
         let stream = UnixStream::connect(&path).map_err(|error| explain(&path, &error))?;
         stream.set_write_timeout(Some(ANSWER_WAIT)).map_err(|error| explain(&path, &error))?;
         Ok(Operator { path, stream, buffer: Vec::new() })

@@ -11,7 +11,7 @@ use crate::cli::ReloadOptions;
 /// Has the file read again, and says what came of it.
 pub fn reload(options: ReloadOptions) -> ExitCode {
     let request = Request::Reload { enforce_now: options.enforce_now };
-    let asked = Operator::connect(&options.admin).and_then(|mut operator| operator.ask_for(&request));
+    let asked = Operator::connect(&options.admin.daemon).and_then(|mut operator| operator.ask_for(&request));
     match asked {
         Ok(reloaded) => print_answer(&reloaded, options.admin.json, |Reloaded { profiles }| {
             format!("the new policy is in force; its profiles: {}", profiles.join(", "))

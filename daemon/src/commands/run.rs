@@ -11,7 +11,7 @@ use crate::log;
 
 /// Runs the script and exits as it did.
 pub fn run(options: RunOptions) -> ExitCode {
-    log::start(LevelFilter::OFF, options.log.verbose);
+    log::start(LevelFilter::OFF, &options.log);
     let mut helper = Command::new("/proc/self/exe");
     helper.arg("__script").args(options.jail.words()).arg("--");
     helper.arg(options.script.path()).args(options.script.args());

@@ -1,14 +1,18 @@
 //! `luasocketd serve`: the daemon in the foreground.
 
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use luasocketd::audit::{Durability, Settings, default_directory};
 use luasocketd::core::Config;
 use luasocketd::core::policy::Policy;
-use luasocketd::shell::{Callers, Ending, House, Operators, PipeListener, Signals, Worker, number};
+use luasocketd::shell::{
+    Callers, Ending, House, Operators, PipeListener, Signals, Worker, listen_for_metrics, number,
+};
 use rustix::process::{Resource, Rlimit};
 use sd_notify::NotifyState;
 use tracing::level_filters::LevelFilter;
@@ -21,7 +25,7 @@ use crate::log;
 
 /// Serves until a signal ends it.
 pub fn serve(options: ServeOptions) -> ExitCode {
-    log::start(LevelFilter::INFO, options.log.verbose);
+    log::start(LevelFilter::INFO, &options.log);
     let policy = match &options.config {
         Some(file) => match read_policy(file) {
             Ok(policy) => policy,
@@ -75,6 +79,7 @@ fn trail_settings(options: &ServeOptions, in_file: Option<Settings>) -> Result<O
 struct Doors {
     clients: Vec<PipeListener>,
     operators: PipeListener,
+    metrics: Option<TcpListener>,
 }
 
 impl Doors {
@@ -87,7 +92,10 @@ impl Doors {
         let bind =
             |path: &Path, callers| PipeListener::bind(path, callers).map_err(|error| error.to_string());
         let clients = paths.iter().map(|path| bind(path, Callers::Clients)).collect::<Result<_, _>>()?;
-        Ok(Doors { clients, operators: bind(&admin, Callers::Operators)? })
+        let metrics = options.metrics.map(|address| {
+            listen_for_metrics(address).map_err(|error| format!("cannot serve metrics on {address}: {error}"))
+        });
+        Ok(Doors { clients, operators: bind(&admin, Callers::Operators)?, metrics: metrics.transpose()? })
     }
 }
 
@@ -97,11 +105,19 @@ fn serve_on(worker: &mut Worker, doors: Doors, options: &ServeOptions) -> io::Re
     }
     raise_descriptor_limit();
     let paths: Vec<PathBuf> = doors.clients.iter().map(|listener| listener.path().to_owned()).collect();
+    let metrics = doors.metrics.as_ref().and_then(|listener| listener.local_addr().ok());
     doors.clients.into_iter().try_for_each(|listener| worker.listen(listener))?;
-    let house = Arc::new(ThisHouse { config: options.config.clone() });
-    let _operators =
-        Operators::start(doors.operators, worker.counter(), Arc::clone(&house) as Arc<dyn House>)?;
+    let house = Arc::new(ThisHouse { config: options.config.clone(), drain_timeout: options.drain_timeout });
+    let _operators = Operators::start(
+        doors.operators,
+        doors.metrics,
+        worker.asker(),
+        Arc::clone(&house) as Arc<dyn House>,
+    )?;
     paths.iter().for_each(|path| announce(path));
+    if let Some(address) = metrics {
+        tracing::info!("metrics at http://{address}/metrics");
+    }
     let ended = worker.run(|worker, signal| {
         // A terminal that goes away sends this one, too, and means the end.
         if signal.number == number::SIGHUP && signal.sent {
@@ -113,8 +129,7 @@ fn serve_on(worker: &mut Worker, doors: Doors, options: &ServeOptions) -> io::Re
             return worker.stop();
         }
         let (clients, sockets) = worker.census();
-        tracing::info!(clients, sockets, "ending: nothing new is begun");
-        notify(&[NotifyState::Stopping]);
+        house.on_drain(clients as u64, sockets as u64);
         worker.drain(options.drain_timeout);
     })?;
     let (clients, sockets) = worker.census();
@@ -128,6 +143,7 @@ fn serve_on(worker: &mut Worker, doors: Doors, options: &ServeOptions) -> io::Re
 /// This process, as far as the loop does not know it.
 struct ThisHouse {
     config: Option<PathBuf>,
+    drain_timeout: Duration,
 }
 
 impl House for ThisHouse {
@@ -152,6 +168,15 @@ impl House for ThisHouse {
         };
         notify(&[NotifyState::Status(&status)]);
         read
+    }
+
+    fn drain_timeout(&self) -> Duration {
+        self.drain_timeout
+    }
+
+    fn on_drain(&self, clients: u64, sockets: u64) {
+        tracing::info!(clients, sockets, "ending: nothing new is begun");
+        notify(&[NotifyState::Stopping]);
     }
 }
 

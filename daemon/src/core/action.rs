@@ -9,6 +9,7 @@ use luasocketd_protocol::{
 };
 use serde::{Serialize, Serializer};
 
+use super::mark::Mark;
 use super::place::Place;
 use super::policy::{Judgement, Policy};
 use super::question::{Answer, Lookup};
@@ -179,6 +180,11 @@ pub enum Input<'a> {
     NewPolicy {
         /// What judges from here on.
         policy: Policy,
+    },
+    /// The operator ends a client or a socket.
+    Kill {
+        /// Which.
+        mark: Mark,
     },
     /// Time has passed: do what is due.
     Tick,

@@ -64,6 +64,7 @@ impl Core {
     /// that it forbids go on, unless it says that they end.
     pub(crate) fn on_new_policy(&mut self, policy: Policy, now: Instant) {
         let enforce_now = policy.enforce_now;
+        self.tally.set_policy(&policy);
         self.config.policy = policy;
         let welcome: Vec<(ClientId, String)> = self
             .clients

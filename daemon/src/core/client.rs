@@ -13,7 +13,7 @@ use super::budget::{Budget, Charge};
 use super::meter::Meter;
 use super::policy::Profile;
 use super::slots::LookupId;
-use super::trail::{End, Party};
+use super::trail::{End, Party, Traffic};
 
 /// Who is at the other end of a pipe, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,10 @@ pub(crate) struct Client {
     pub(crate) party: Arc<Party>,
     /// Why its sockets end when it goes.
     pub(crate) ending: End,
+    /// When it came.
+    pub(crate) since: Instant,
+    /// What has passed: to the network, and from it.
+    pub(crate) traffic: [Traffic; 2],
     pub(crate) phase: Phase,
     /// What it may do; nothing before it has said hello.
     pub(crate) profile: Option<Arc<Profile>>,

@@ -72,6 +72,16 @@ impl Datagrams {
         if credit < kind.datagram_max() + DATAGRAM_OVERHEAD { 0 } else { credit }
     }
 
+    /// All the credit that there is.
+    pub(crate) fn credit(&self) -> usize {
+        self.push.available()
+    }
+
+    /// Where it sends to when nothing is said.
+    pub(crate) fn peer(&self) -> Option<&Place> {
+        self.peer.as_ref()
+    }
+
     pub(crate) fn on_pushed(&mut self, cost: usize) {
         self.push.take(cost);
     }

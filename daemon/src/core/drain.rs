@@ -90,7 +90,7 @@ impl Core {
     }
 
     /// Answers every request that waits for the socket: it is being closed.
-    fn cancel_socket_calls(&mut self, socket: SocketId) {
+    pub(crate) fn cancel_socket_calls(&mut self, socket: SocketId) {
         self.cancel_datagram_calls(socket);
         let Some(Socket { client, state, .. }) = self.sockets.get_mut(socket) else { return };
         let client = *client;
@@ -120,6 +120,7 @@ impl Core {
         self.drop_lookup_of(id);
         let Some(entry) = self.sockets.get_mut(id) else { return };
         let client = entry.client;
+        entry.dialed = None;
         let (request, before) = match &mut entry.state {
             State::Opening { request, .. } => (*request, None),
             State::Resolving { request, plan: Plan::Connect(connect), .. }

@@ -184,6 +184,7 @@ impl Core {
         let Some(pending) = self.lookups.remove(lookup) else { return };
         self.end_lookup(pending.open, &result);
         let took = now.saturating_duration_since(pending.since);
+        self.tally.lookups.count(took);
         match pending.purpose {
             Purpose::Socket(socket) => {
                 let addresses = result.map(|answer| match answer {

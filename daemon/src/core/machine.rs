@@ -18,6 +18,7 @@ use super::meter::{Meter, Way};
 use super::policy::{Policy, Rates};
 use super::slots::{ClientId, LookupId, Slots};
 use super::socket::{Socket, State};
+use super::tally::Tally;
 use super::timers::{Timer, Timers};
 use super::trail::{End, Party, TrailId};
 
@@ -74,12 +75,15 @@ pub struct Core {
     pub(crate) next_record: u64,
     /// What waits for its record.
     pub(crate) held: HashMap<TrailId, Held>,
+    /// What has happened since the start.
+    pub(crate) tally: Tally,
 }
 
 impl Core {
     /// A daemon without clients.
     pub fn new(config: Config, now: Instant) -> Self {
         Core {
+            tally: Tally::new(&config.policy),
             config,
             clients: Slots::default(),
             sockets: Slots::default(),
@@ -119,6 +123,8 @@ impl Core {
             socket,
             party: Arc::new(party),
             ending: End::ClientGone,
+            since: now,
+            traffic: Default::default(),
             phase: Phase::Greeting(deadline),
             profile: None,
             _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
@@ -129,6 +135,7 @@ impl Core {
         };
         let id = self.clients.insert(client).ok_or_else(|| Failure::new(Code::Limit, "no client slots"))?;
         self.timers.set(deadline, Timer::Hello(id));
+        self.tally.clients += 1;
         Ok(id)
     }
 
@@ -162,6 +169,7 @@ impl Core {
             Input::Synced { client, request } => self.on_synced(client, request),
             Input::Recorded { id, result } => self.on_recorded(id, result),
             Input::NewPolicy { policy } => self.on_new_policy(policy, now),
+            Input::Kill { mark } => self.on_kill(mark),
             Input::Tick => self.handle_timers(now),
             Input::Drain { timeout } => self.on_drain(timeout, now),
         }
@@ -241,7 +249,7 @@ impl Core {
         }
     }
 
-    /// Who a client is.
+    /// Who a client is, as the kernel says.
     pub fn credentials(&self, client: ClientId) -> Option<Credentials> {
         self.clients.get(client).map(|client| client.credentials)
     }
@@ -264,6 +272,7 @@ impl Core {
     }
 
     pub(crate) fn act(&mut self, action: Action) {
+        self.count_action(&action);
         self.actions.push_back(action);
     }
 

@@ -63,13 +63,13 @@ impl Core {
 
     /// Counts bytes that have passed.
     pub(crate) fn count_bytes(&mut self, id: SocketId, way: Way, bytes: usize, now: Instant) {
-        if let Some(socket) = self.sockets.get_mut(id) {
-            socket.meter.borrow_mut().pass(way, bytes, now);
-            let traffic = &mut socket.traffic[way as usize];
-            match socket.kind.is_datagram() {
-                true => traffic.count(bytes),
-                false => traffic.bytes += bytes as u64,
-            }
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.meter.borrow_mut().pass(way, bytes, now);
+        let is_datagram = socket.kind.is_datagram();
+        let client = self.clients.get_mut(socket.client).map(|client| &mut client.traffic);
+        let all = [Some(&mut socket.traffic), client, Some(&mut self.tally.traffic)];
+        for traffic in all.into_iter().flatten() {
+            traffic[way as usize].count(bytes, is_datagram);
         }
     }
 

@@ -118,14 +118,6 @@ impl Open {
     }
 }
 
-impl Traffic {
-    /// Counts one datagram.
-    pub(crate) fn count(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
-        self.packets = Some(self.packets.unwrap_or(0) + 1);
-    }
-}
-
 impl Core {
     /// Has everything recorded from here on.
     pub(crate) fn keep_trail(&mut self) {
@@ -303,7 +295,7 @@ impl Socket {
     pub(crate) fn count_sent(&mut self, place: &Place, bytes: usize, now: Instant) {
         if let Some(open) = self.opens.iter_mut().find(|open| open.is_peer(place)) {
             (open.used, open.peer) = (now, Some(place.clone()));
-            open.sent.count(bytes);
+            open.sent.count(bytes, true);
         }
     }
 
@@ -312,7 +304,7 @@ impl Socket {
         let known = self.opens.iter().position(|open| open.is_peer(place));
         let heard = || self.opens.iter().position(|open| open.decided.matter == Matter::Listener);
         if let Some(open) = known.or_else(heard).and_then(|position| self.opens.get_mut(position)) {
-            open.received.count(bytes);
+            open.received.count(bytes, true);
         }
     }
 

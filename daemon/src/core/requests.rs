@@ -275,11 +275,14 @@ impl Core {
             admitted: Vec::new(),
             traffic: Default::default(),
             opens: Vec::new(),
+            since: self.now,
+            dialed: None,
             timeout: None,
             _charge: charge,
         };
         let id = self.sockets.insert(socket).ok_or_else(|| Failure::new(Code::Limit, "no socket slots"))?;
         entry.sockets.insert(id);
+        self.tally.sockets += 1;
         Ok(id)
     }
 

@@ -62,6 +62,7 @@ keys! {
 pub struct Slots<K, T> {
     entries: Vec<Entry<T>>,
     free: Vec<u32>,
+    len: usize,
     key: PhantomData<K>,
 }
 
@@ -73,7 +74,7 @@ struct Entry<T> {
 
 impl<K, T> Default for Slots<K, T> {
     fn default() -> Self {
-        Slots { entries: Vec::new(), free: Vec::new(), key: PhantomData }
+        Slots { entries: Vec::new(), free: Vec::new(), len: 0, key: PhantomData }
     }
 }
 
@@ -91,6 +92,7 @@ impl<K: Key, T> Slots<K, T> {
         let entry = &mut self.entries[slot as usize];
         entry.generation += 1;
         entry.value = Some(value);
+        self.len += 1;
         Some(K::from_parts(slot, entry.generation))
     }
 
@@ -111,6 +113,7 @@ impl<K: Key, T> Slots<K, T> {
         let (slot, generation) = key.parts();
         let entry = self.entries.get_mut(slot as usize).filter(|entry| entry.generation == generation)?;
         let value = entry.value.take()?;
+        self.len -= 1;
         // A slot whose generations are used up retires, so that no key ever comes twice.
         if generation < u32::MAX {
             self.free.push(slot);
@@ -134,14 +137,22 @@ impl<K: Key, T> Slots<K, T> {
         })
     }
 
+    /// The slots from `from` on, each with its key and value if it has any.
+    pub(crate) fn slots(&self, from: u32) -> impl Iterator<Item = (u32, Option<(K, &T)>)> {
+        let rest = self.entries.get(from as usize..).unwrap_or_default();
+        rest.iter().zip(from..).map(|(entry, slot)| {
+            (slot, entry.value.as_ref().map(|value| (K::from_parts(slot, entry.generation), value)))
+        })
+    }
+
     /// How many values there are.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.len
     }
 
     /// Whether there is no value.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.len == 0
     }
 }
 

@@ -37,6 +37,10 @@ pub(crate) struct Socket {
     pub(crate) groups: Vec<IpAddr>,
     /// What the policy has allowed that brought it about, once for each verb.
     pub(crate) admitted: Vec<Admitted>,
+    /// When it was made.
+    pub(crate) since: Instant,
+    /// When its connect began that is under way.
+    pub(crate) dialed: Option<Instant>,
     /// What has passed: to the network, and from it.
     pub(crate) traffic: [Traffic; 2],
     /// What the trail follows of it: a stream has at most one.

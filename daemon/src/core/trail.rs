@@ -154,6 +154,16 @@ pub struct Traffic {
     pub packets: Option<u64>,
 }
 
+impl Traffic {
+    /// Counts bytes that have passed, of a datagram or of a stream.
+    pub(crate) fn count(&mut self, bytes: usize, is_datagram: bool) {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if is_datagram {
+            self.packets = Some(self.packets.unwrap_or(0).saturating_add(1));
+        }
+    }
+}
+
 /// Something ended that had been decided, and not been refused then.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {

@@ -4,19 +4,23 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 use thiserror::Error;
 
+use super::system;
 use super::worker::Worker;
+use crate::admin::{Audit, Draining, Killed, Stats};
 use crate::core::policy::Policy;
+use crate::core::{ClientId, ClientRow, Input, Mark, Page, Place, SocketRow};
 
 /// Questions that may wait: every operator's connection has at most one.
 const QUESTIONS_MAX: usize = 64;
 
-/// Questions answered in one turn: one takes about as long as a client's turn may.
-const QUESTIONS_PER_TURN: usize = 4;
+/// Questions answered in one turn, so that operators who ask for page after page cost clients no more than another
+/// busy client does.
+const QUESTIONS_PER_TURN: usize = 2;
 
 /// How long whoever asks waits: a loop that takes longer is in trouble, and that is the answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -26,6 +30,18 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 pub(crate) enum Question {
     /// Put this policy in the place of the old one.
     SetPolicy(Box<Policy>),
+    /// A page of clients.
+    Clients { from: u32 },
+    /// One client.
+    Client(ClientId),
+    /// A page of sockets.
+    Sockets { of: Option<ClientId>, from: u32 },
+    /// End this at once.
+    Kill(Mark),
+    /// The daemon in numbers.
+    Stats,
+    /// Begin nothing new.
+    Drain { timeout: Duration },
 }
 
 /// What the loop says to it.
@@ -33,6 +49,18 @@ pub(crate) enum Question {
 pub(crate) enum Told {
     /// It is done.
     Done,
+    /// What the operator means is not there.
+    NotThere,
+    /// Clients.
+    Clients(Page<ClientRow>),
+    /// Sockets.
+    Sockets(Page<SocketRow>),
+    /// It has ended.
+    Killed(Box<Killed>),
+    /// Numbers.
+    Stats(Box<Stats>),
+    /// Nothing new is begun.
+    Draining(Draining),
 }
 
 /// Why there is no answer.
@@ -51,18 +79,18 @@ pub(crate) enum Silence {
 
 /// The side of whoever asks.
 #[derive(Clone)]
-pub struct Counter {
+pub struct Asker {
     questions: SyncSender<Asked>,
     waker: Arc<Waker>,
 }
 
-impl fmt::Debug for Counter {
+impl fmt::Debug for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Counter")
+        f.write_str("Asker")
     }
 }
 
-impl Counter {
+impl Asker {
     /// Asks, and waits for the answer.
     pub(crate) fn ask(&self, question: Question) -> Result<Told, Silence> {
         let (answer, answered) = mpsc::sync_channel(1);
@@ -92,7 +120,7 @@ struct Asked {
 #[derive(Debug)]
 pub(crate) struct Desk {
     questions: Receiver<Asked>,
-    counter: Counter,
+    asker: Asker,
     /// Whether somebody may have asked.
     busy: bool,
 }
@@ -101,11 +129,11 @@ impl Desk {
     /// A desk where nobody waits; `waker` is woken when somebody does.
     pub(crate) fn new(waker: Arc<Waker>) -> Self {
         let (sender, questions) = mpsc::sync_channel(QUESTIONS_MAX);
-        Desk { questions, counter: Counter { questions: sender, waker }, busy: false }
+        Desk { questions, asker: Asker { questions: sender, waker }, busy: false }
     }
 
-    pub(crate) fn counter(&self) -> Counter {
-        self.counter.clone()
+    pub(crate) fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// Notes that the loop was woken.
@@ -125,6 +153,16 @@ impl Desk {
 }
 
 impl Worker {
+    /// Whether it has begun to end.
+    pub fn is_draining(&self) -> bool {
+        self.core.is_draining()
+    }
+
+    /// Where another thread can ask this loop; it is answered from the next turn on.
+    pub fn asker(&self) -> Asker {
+        self.desk.asker()
+    }
+
     /// Answers those that have asked, as many as a turn has room for.
     pub(crate) fn answer_operators(&mut self) {
         for _ in 0..QUESTIONS_PER_TURN {
@@ -139,11 +177,90 @@ impl Worker {
     }
 
     fn tell_operator(&mut self, question: Question) -> Told {
+        let now = Instant::now();
         match question {
             Question::SetPolicy(policy) => {
                 self.set_policy(*policy);
                 Told::Done
             }
+            Question::Clients { from } => Told::Clients(self.core.client_page(from, now)),
+            Question::Client(id) => match self.core.client_row(id, now) {
+                Some(row) => Told::Clients(Page { rows: vec![row], next: None }),
+                None => Told::NotThere,
+            },
+            Question::Sockets { of: Some(client), .. } if !self.core.is_there(Mark::Client(client)) => {
+                Told::NotThere
+            }
+            Question::Sockets { of, from } => {
+                let mut page = self.core.socket_page(of, from, now);
+                page.rows.iter_mut().for_each(|row| self.name(row));
+                Told::Sockets(page)
+            }
+            Question::Kill(mark) => match self.about(mark, now) {
+                Some(killed) => {
+                    self.handle(Input::Kill { mark });
+                    Told::Killed(Box::new(killed))
+                }
+                None => Told::NotThere,
+            },
+            Question::Stats => Told::Stats(Box::new(self.stats(now))),
+            Question::Drain { timeout } => {
+                let is_first = !self.is_draining();
+                let (clients, sockets) = self.census();
+                self.drain(timeout);
+                // A time limit is at most a day.
+                let timeout_ms = is_first.then_some(timeout.as_millis() as u64);
+                Told::Draining(Draining { timeout_ms, clients: clients as u64, sockets: sockets as u64 })
+            }
         }
+    }
+
+    /// What is there to be ended.
+    fn about(&self, mark: Mark, now: Instant) -> Option<Killed> {
+        let (client, socket) = match mark {
+            Mark::Client(client) => (client, None),
+            Mark::Socket(socket) => {
+                let mut row = self.core.socket_row(socket, now)?;
+                self.name(&mut row);
+                (self.core.owner(socket)?, Some(row))
+            }
+        };
+        let client = self.core.client_row(client, now);
+        // A socket may still deliver for a client that has gone.
+        (client.is_some() || socket.is_some()).then_some(Killed { killed: mark, client, socket })
+    }
+
+    /// Adds to a row what the system says of its socket.
+    fn name(&self, row: &mut SocketRow) {
+        let Mark::Socket(id) = row.id else { return };
+        let Ok(io) = self.io(id) else { return };
+        row.local = system::local_name(io).ok().and_then(|place| spelt(&place));
+        row.peer = system::peer_name(io).ok().and_then(|place| spelt(&place));
+    }
+
+    fn stats(&self, now: Instant) -> Stats {
+        let uptime = now.saturating_duration_since(self.started);
+        Stats {
+            daemon: concat!("luasocketd ", env!("CARGO_PKG_VERSION")).to_owned(),
+            pid: std::process::id(),
+            uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+            totals: self.core.totals(),
+            turn_times: self.turns.times(),
+            audit: self.audit_gauge(),
+        }
+    }
+
+    /// How far the audit trail is behind; nothing as long as none is kept.
+    fn audit_gauge(&self) -> Option<Audit> {
+        None
+    }
+}
+
+/// An address for people; nothing for the one that no socket has got.
+fn spelt(place: &Place) -> Option<String> {
+    match place {
+        Place::Path(path) if path.is_empty() => None,
+        Place::Net(address) if address.port() == 0 && address.ip().is_unspecified() => None,
+        place => Some(place.to_string()),
     }
 }

@@ -4,10 +4,13 @@
 //! the core's word. The shell moves the bytes and says how many.
 
 mod accounts;
+mod complaints;
 mod datagram;
 mod desk;
+mod guests;
 mod line;
 mod listener;
+mod metrics;
 mod operators;
 mod option;
 mod path;
@@ -29,9 +32,11 @@ mod unsafe_option;
 mod worker;
 
 pub use accounts::{Account, System as SystemAccounts};
-pub use desk::Counter;
+pub use desk::Asker;
+pub use guests::House;
 pub use line::{Bounded, Line, read_line};
 pub use listener::{Callers, ListenError, PipeListener};
-pub use operators::{House, Operators};
+pub use metrics::listen_for_metrics;
+pub use operators::Operators;
 pub use signals::{Caught, Signals, number};
 pub use worker::{Ending, Worker};

@@ -1,34 +1,26 @@
-//! The threads that speak with operators, so that the loop never waits for one.
-//!
-//! One thread takes connections; each gets a thread of its own until it ends, so that somebody who says nothing
-//! or reads nothing holds up nobody but himself.
+//! The door for operators: one thread takes their connections, so that the loop never waits for one.
 
-use std::io::{self, Write};
+use std::io;
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
-use super::desk::{Counter, Question, Told};
-use super::line::{Line, read_line};
+use super::desk::Asker;
+use super::guests::{Guests, House, named};
 use super::listener::PipeListener;
-use crate::admin::{Answer, LINE_MAX, Reloaded, Request};
-use crate::core::policy::Policy;
+use crate::core::{Credentials, Further, Offence, Offenders};
 
-/// Connections at once, of operators and of those that fetch metrics together: more than people who look at a
-/// daemon, few enough that they cannot use up its descriptors.
-const CONNECTIONS_MAX: usize = 32;
-
-/// How long an operator may say nothing, and how long a started request may take to arrive.
-const IDLE: Duration = Duration::from_secs(60);
-
-/// How long an answer may take to be read.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// Connections of each kind that are taken before the other kind has its turn: whoever floods the one keeps nobody from
+/// the other.
+const ACCEPTS_PER_ROUND: usize = 64;
 
 /// How long no connection is taken after the system could give none.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -38,20 +30,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 const LAST_ANSWERS_TICK: Duration = Duration::from_millis(5);
 
-/// What such a thread needs: lines and answers are on the heap.
-const STACK_BYTES: usize = 256 * 1024;
-
 const LISTENER: Token = Token(0);
-const END: Token = Token(1);
-
-/// What only the program around the loop can do.
-pub trait House: Send + Sync {
-    /// Reads the policy file again, and tells the log.
-    ///
-    /// # Errors
-    /// What is wrong with it, with file and line.
-    fn read_policy(&self) -> Result<Policy, String>;
-}
+const METRICS: Token = Token(1);
+const END: Token = Token(2);
 
 /// The thread that takes operators in. Dropping it ends it, and takes the socket's file away; who is being answered
 /// gets his answer if he reads it at once.
@@ -65,20 +46,33 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Takes operators in from here on; what they ask is put to the loop at `counter`.
+    /// Takes operators in from here on, and at `metrics` those that fetch metrics; what they ask is put to the loop at
+    /// `asker`.
     ///
     /// # Errors
     /// When the system has no thread or no descriptors for it.
-    pub fn start(mut listener: PipeListener, counter: Counter, house: Arc<dyn House>) -> io::Result<Self> {
+    pub fn start(
+        mut listener: PipeListener,
+        metrics: Option<std::net::TcpListener>,
+        asker: Asker,
+        house: Arc<dyn House>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), END)?;
         poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
+        let mut metrics = metrics.map(TcpListener::from_std);
+        if let Some(metrics) = &mut metrics {
+            poll.registry().register(metrics, METRICS, Interest::READABLE)?;
+        }
         let ended = Arc::new(AtomicBool::new(false));
-        let busy = Arc::default();
+        let guests = Guests::new(asker, house);
+        let busy = guests.busy();
         let door = Door {
             poll,
             listener,
-            guests: Guests { counter, house, crowd: Arc::default(), busy: Arc::clone(&busy) },
+            metrics,
+            guests,
+            strangers: Offenders::default(),
             ended: Arc::clone(&ended),
             starved: false,
         };
@@ -106,15 +100,14 @@ impl Drop for Operators {
     }
 }
 
-fn named(name: &str) -> thread::Builder {
-    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES)
-}
-
 /// Where operators come in.
 struct Door {
     poll: Poll,
     listener: PipeListener,
+    metrics: Option<TcpListener>,
     guests: Guests,
+    /// Those who were refused.
+    strangers: Offenders,
     ended: Arc<AtomicBool>,
     /// Whether the log has been told that no connection can be taken.
     starved: bool,
@@ -130,146 +123,68 @@ impl Door {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return tracing::error!("operators are not served any more: {error}");
                 }
-                _ => wait = self.take_all(),
-            }
-        }
-    }
-
-    /// Takes in those that wait; gives the time after which to try again if the system could not.
-    fn take_all(&mut self) -> Option<Duration> {
-        loop {
-            match self.listener.accept() {
-                Ok(None) => return None,
-                Ok(Some(stream)) => {
-                    self.starved = false;
-                    self.guests.take_in(stream);
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut self.starved, true) {
-                        tracing::warn!("no operators until that is over: {error}");
+                _ => {
+                    let again = self.take_all();
+                    let now = Instant::now();
+                    for Further { who, what, times } in self.strangers.on_time(now) {
+                        tracing::warn!(operator = %who, "{what} {times} more times");
                     }
-                    return Some(ACCEPT_PAUSE);
+                    let counts = self.strangers.next().map(|at| at.saturating_duration_since(now));
+                    wait = again.into_iter().chain(counts).min();
                 }
             }
         }
     }
-}
 
-/// What every connection's thread gets.
-#[derive(Clone)]
-struct Guests {
-    counter: Counter,
-    house: Arc<dyn House>,
-    /// How many there are.
-    crowd: Arc<AtomicUsize>,
-    /// How many of them are being answered.
-    busy: Arc<AtomicUsize>,
-}
-
-impl Guests {
-    /// Serves a connection in a thread of its own, if it is the daemon's own user's or root's.
-    fn take_in(&self, mut stream: UnixStream) {
-        match peer_uid(&stream) {
-            Ok(uid) if is_welcome(uid, rustix::process::geteuid().as_raw()) => {}
-            Ok(uid) => return tracing::warn!(uid, "refused: the admin socket is for its owner and root"),
-            Err(error) => return tracing::warn!("the kernel does not say who the operator is: {error}"),
-        }
-        let Some(seat) = Seat::take(&self.crowd) else {
-            let answer = Answer::error(format!("{CONNECTIONS_MAX} operators are connected; end some"));
-            // A short line fits the buffer of a new connection; whoever does not want it has gone.
-            let _ = stream.write_all(answer.line().as_bytes());
-            return;
-        };
-        let guest = self.clone();
-        let served = named("operator").spawn(move || {
-            let _seat = seat;
-            if let Err(error) = guest.serve(stream) {
-                tracing::debug!("an operator: {error}");
+    /// Takes in some of those that wait; gives the time after which there may be more to do.
+    fn take_all(&mut self) -> Option<Duration> {
+        match self.take_operators().and_then(|more| Ok(more | self.take_fetchers()?)) {
+            Ok(more) => {
+                self.starved = false;
+                more.then_some(Duration::ZERO)
             }
-        });
-        if let Err(error) = served {
-            tracing::warn!("no thread for an operator: {error}");
-        }
-    }
-
-    /// Answers line after line.
-    fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
-        stream.set_nonblocking(false)?;
-        stream.set_write_timeout(Some(WRITE_LIMIT))?;
-        let mut buffer = Vec::new();
-        loop {
-            let line = read_line(&mut stream, &mut buffer, LINE_MAX, Instant::now() + IDLE)?;
-            let _busy = Busy::new(&self.busy);
-            let answer = match line {
-                Line::End => return Ok(()),
-                Line::TooLong => {
-                    let answer = Answer::error(format!("a request is at most {LINE_MAX} bytes"));
-                    return stream.write_all(answer.line().as_bytes());
+            Err(error) => {
+                if !std::mem::replace(&mut self.starved, true) {
+                    tracing::warn!("no operators until that is over: {error}");
                 }
-                Line::Whole(line) => match Request::parse(&line) {
-                    Ok(request) => self.answer(request),
-                    Err(error) => Answer::error(error),
-                },
-            };
-            stream.write_all(answer.line().as_bytes())?;
+                Some(ACCEPT_PAUSE)
+            }
         }
     }
 
-    fn answer(&self, request: Request) -> Answer {
-        match request {
-            Request::Reload { enforce_now } => self.reload(enforce_now),
+    /// Says whether more may wait.
+    fn take_operators(&mut self) -> io::Result<bool> {
+        for _ in 0..ACCEPTS_PER_ROUND {
+            let Some(stream) = self.listener.accept()? else { return Ok(false) };
+            let peer = peer(&stream)?;
+            if is_welcome(peer.uid, rustix::process::geteuid().as_raw()) {
+                self.guests.take_in(stream);
+            } else if self.strangers.on_offence(peer.into(), Offence::Refused, Instant::now()) {
+                tracing::warn!(operator = %peer, "refused: the admin socket is for its owner and root");
+            }
         }
+        Ok(true)
     }
 
-    fn reload(&self, enforce_now: bool) -> Answer {
-        let mut policy = match self.house.read_policy() {
-            Ok(policy) => policy,
-            Err(error) => return Answer::error(format!("the policy stays as it was: {error}")),
-        };
-        policy.enforce_now |= enforce_now;
-        let profiles = policy.profiles().iter().map(|profile| profile.name.clone()).collect();
-        match self.counter.ask(Question::SetPolicy(Box::new(policy))) {
-            Ok(Told::Done) => Answer::Reloaded(Reloaded { profiles }),
-            Err(silence) => Answer::error(silence.to_string()),
+    /// Says whether more may wait.
+    fn take_fetchers(&self) -> io::Result<bool> {
+        let Some(metrics) = &self.metrics else { return Ok(false) };
+        for _ in 0..ACCEPTS_PER_ROUND {
+            match metrics.accept() {
+                Ok((stream, _)) => self.guests.take_fetcher(TcpStream::from(stream)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                // Whoever came has gone before it was taken.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(true)
     }
 }
 
-/// A seat among the connections; dropping it frees it.
-struct Seat(Arc<AtomicUsize>);
-
-impl Seat {
-    fn take(crowd: &Arc<AtomicUsize>) -> Option<Seat> {
-        let more = |count| (count < CONNECTIONS_MAX).then_some(count + 1);
-        crowd.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
-        Some(Seat(Arc::clone(crowd)))
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Counts one that is being answered, until it is dropped.
-struct Busy<'a>(&'a AtomicUsize);
-
-impl<'a> Busy<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Busy(count)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
-    Ok(getsockopt(stream, PeerCredentials)?.uid())
+fn peer(stream: &UnixStream) -> io::Result<Credentials> {
+    let peer = getsockopt(stream, PeerCredentials)?;
+    Ok(Credentials { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() })
 }
 
 /// The mode of the file keeps others out already; a file system may not know modes.
@@ -285,14 +200,5 @@ mod tests {
     fn the_owner_and_root_are_welcome() {
         assert!(is_welcome(1000, 1000) && is_welcome(0, 1000) && is_welcome(0, 0));
         assert!(!is_welcome(1001, 1000) && !is_welcome(65534, 0));
-    }
-
-    #[test]
-    fn seats_are_counted_and_come_back() {
-        let crowd = Arc::default();
-        let seats: Vec<_> = (0..CONNECTIONS_MAX).map(|_| Seat::take(&crowd).unwrap()).collect();
-        assert!(Seat::take(&crowd).is_none());
-        drop(seats);
-        assert!(Seat::take(&crowd).is_some());
     }
 }

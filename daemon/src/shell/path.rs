@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use landlock::{
@@ -17,6 +18,9 @@ use rustix::io::Errno;
 use socket2::{SockAddr, Socket};
 
 use crate::core::Place;
+
+/// Whether the log was told that the kernel lacks what a bind to a path needs: it will go on lacking it.
+static LANDLOCK_MISSED: AtomicBool = AtomicBool::new(false);
 
 /// The address of a path to dial. What it is made of has to be held until it is used.
 pub(crate) struct Pinned {
@@ -60,7 +64,9 @@ pub(crate) fn bind(socket: &Socket, path: &str, follow: bool) -> io::Result<()> 
 fn bind_in(socket: &Socket, address: &SockAddr, directory: &OwnedFd, name: &str) -> io::Result<()> {
     let bind = || {
         keep_in(directory).map_err(|error| {
-            tracing::warn!("cannot bind to a path where rules name single ones: {error}");
+            if !LANDLOCK_MISSED.swap(true, Ordering::Relaxed) {
+                tracing::warn!("cannot bind to paths where rules name single ones: {error}");
+            }
             io::Error::from(Errno::OPNOTSUPP)
         })?;
         socket.bind(address)

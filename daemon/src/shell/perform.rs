@@ -19,7 +19,7 @@ use super::system::{self, errno, name_scope};
 use super::tokens::Source;
 use super::worker::{Sync, Work, Worker};
 use crate::core::policy::{Decision, Judgement};
-use crate::core::{Action, Ask, ClientId, Input, Names, Place, Reply};
+use crate::core::{Action, Ask, ClientId, Input, Names, Offence, Place, Reply};
 
 /// What is to be heard of a socket. Urgent data is no one's wish, but without hearing of it the bytes
 /// behind it would wait for the next ones.
@@ -142,13 +142,18 @@ impl Worker {
     }
 
     /// Tells the operator what the policy has said.
-    fn record(&self, client: ClientId, judgement: &Judgement) {
-        let who = self.core.describe_client(client);
+    fn record(&mut self, client: ClientId, judgement: &Judgement) {
         let Judgement { act, verdict } = judgement;
         match verdict.decision {
-            Decision::Allow => tracing::trace!(client = %who, "may {act}: {verdict}"),
-            Decision::Deny => tracing::debug!(client = %who, "may not {act}: {verdict}"),
-            Decision::Report => tracing::warn!(client = %who, "may {act} for now: {verdict}"),
+            Decision::Allow => {
+                tracing::trace!(client = %self.core.describe_client(client), "may {act}: {verdict}");
+            }
+            Decision::Deny => {
+                self.complain(client, Offence::Denied, format_args!("may not {act}: {verdict}"))
+            }
+            Decision::Report => {
+                self.complain(client, Offence::Reported, format_args!("may {act} for now: {verdict}"));
+            }
         }
     }
 
@@ -167,7 +172,10 @@ impl Worker {
     }
 
     fn fail(&mut self, client: ClientId, request: u32, failure: &Failure) {
-        tracing::debug!(client = %self.core.describe_client(client), request, "{failure}");
+        match failure.code {
+            Code::Limit => self.complain(client, Offence::Limited, failure),
+            _ => tracing::debug!(client = %self.core.describe_client(client), request, "{failure}"),
+        }
         self.tell(client, |out| encode_failure(out, request, failure));
     }
 
@@ -365,7 +373,7 @@ impl Worker {
         if let Some(io) = &socket.io
             && let Err(error) = rustix::net::connect_unspec(io)
         {
-            tracing::warn!(socket = %id, "an attempt to connect cannot be dissolved: {error}");
+            tracing::debug!(socket = %id, "an attempt to connect cannot be dissolved: {error}");
         }
     }
 

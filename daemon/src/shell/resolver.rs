@@ -28,6 +28,8 @@ pub(crate) type Answer = (LookupId, Result<Found, Failure>);
 pub(crate) struct Resolver {
     shared: Arc<Shared>,
     threads: usize,
+    /// Whether the log was told that the system gives no further thread.
+    starved: bool,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Resolver {
     /// A pool without threads; `waker` is woken when an answer is there.
     pub(crate) fn new(waker: Arc<Waker>) -> Self {
         let shared = Shared { state: Mutex::default(), more: Condvar::new(), waker };
-        Resolver { shared: Arc::new(shared), threads: 0 }
+        Resolver { shared: Arc::new(shared), threads: 0, starved: false }
     }
 
     /// Starts a lookup. How many may wait is bounded by the core's charges for them.
@@ -62,9 +64,13 @@ impl Resolver {
             let shared = Arc::clone(&self.shared);
             let thread = thread::Builder::new().name("lookup".into()).stack_size(STACK_BYTES);
             match thread.spawn(move || shared.answer_questions()) {
-                Ok(_) => self.threads += 1,
+                Ok(_) => (self.threads, self.starved) = (self.threads + 1, false),
                 Err(error) if self.threads == 0 => return Err(error),
-                Err(error) => tracing::warn!("no further lookup thread: {error}"),
+                Err(error) if !self.starved => {
+                    self.starved = true;
+                    tracing::warn!("no further lookup thread until that is over: {error}");
+                }
+                Err(_) => {}
             }
         }
         state.questions.push_back(lookup);

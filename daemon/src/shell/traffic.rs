@@ -12,7 +12,7 @@ use super::process::executable;
 use super::socket::{Phase, Stall, TURN_BYTES};
 use super::system::errno;
 use super::worker::{Work, Worker};
-use crate::core::{Admission, ClientId, Input};
+use crate::core::{Admission, ClientId, Input, Offence};
 
 /// What a client may have done in one turn of the loop: 256 calls, or the data frames of one full read.
 /// A flood of calls then costs every other client well under a millisecond a turn.
@@ -304,7 +304,7 @@ impl Worker {
 
     /// Says why a client that broke the protocol is let go, and lets it go.
     pub(crate) fn break_client(&mut self, id: ClientId, reason: &str) {
-        tracing::warn!(client = %self.core.describe_client(id), "disconnected: {reason}");
+        self.complain(id, Offence::Disconnected, format_args!("disconnected: {reason}"));
         self.drop_client(id);
     }
 
@@ -315,6 +315,7 @@ impl Worker {
             tracing::error!("cannot deregister a pipe: {error}");
         }
         pipe.out.clear(&mut self.pool);
+        self.count_offences(id);
         tracing::debug!(client = %self.core.describe_client(id), "gone");
         self.handle(Input::ClientGone { client: id });
     }

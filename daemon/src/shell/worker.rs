@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Waker};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
-use super::desk::{Counter, Desk};
+use super::desk::Desk;
 use super::listener::PipeListener;
 use super::pipe::{DATA_OUT_MAX, Pipe};
 use super::queue::Pool;
@@ -26,7 +26,9 @@ use super::tokens::Source;
 use super::unsafe_groups::peer_groups;
 use crate::audit::Trail;
 use crate::core::policy::Policy;
-use crate::core::{ClientId, Config, Core, Credentials, Identity, Input};
+use crate::core::{
+    ClientId, Config, Core, Credentials, Histogram, Identity, Input, Offence, Offender, Offenders, TURNS,
+};
 
 /// The most events that one look at the system brings; more come with the next look.
 const EVENTS_MAX: usize = 1024;
@@ -97,6 +99,12 @@ pub struct Worker {
     pub(crate) trail: Option<Trail>,
     /// Whether clients wait for the trail to write what they have caused.
     pub(crate) held_up: bool,
+    /// Of whom the log was told.
+    pub(crate) offenders: Offenders,
+    /// When it was made.
+    pub(crate) started: Instant,
+    /// How long its turns took.
+    pub(crate) turns: Histogram,
 }
 
 /// A path that clients come by.
@@ -156,6 +164,9 @@ impl Worker {
             ending: None,
             trail: None,
             held_up: false,
+            offenders: Offenders::default(),
+            started: Instant::now(),
+            turns: Histogram::new(TURNS),
         })
     }
 
@@ -196,7 +207,7 @@ impl Worker {
         let id = match self.core.add_client(identity, Instant::now()) {
             Ok(id) => id,
             Err(failure) => {
-                tracing::warn!(client = %credentials, "refused: {failure}");
+                self.complain_of(credentials.into(), Offence::Refused, format_args!("refused: {failure}"));
                 return Ok(());
             }
         };
@@ -227,16 +238,6 @@ impl Worker {
         self.handle(Input::NewPolicy { policy });
     }
 
-    /// Whether it has begun to end.
-    pub fn is_draining(&self) -> bool {
-        self.core.is_draining()
-    }
-
-    /// Where another thread can ask this loop; it is answered from the next turn on.
-    pub fn counter(&self) -> Counter {
-        self.desk.counter()
-    }
-
     /// Ends the loop without waiting for anything.
     pub fn stop(&mut self) {
         self.ending = Some(Ending::Forced);
@@ -257,10 +258,12 @@ impl Worker {
             let hasty = self.syncs.iter().any(|sync| sync.looks < LOOKS_MAX);
             let syncs = self.syncs.len();
             self.wait(&mut events, hasty)?;
+            let woken = Instant::now();
             for signal in self.note_events(&events) {
                 on_signal(self, signal);
             }
             self.handle(Input::Tick);
+            self.count_due_offences();
             self.accept_clients();
             self.answer_operators();
             self.work_once();
@@ -275,6 +278,7 @@ impl Worker {
             }
             self.end_syncs(syncs, events.iter().count());
             self.flush_pipes();
+            self.turns.count(woken.elapsed());
             if self.core.is_drained(Instant::now()) {
                 self.ending.get_or_insert(Ending::Drained);
             }
@@ -302,7 +306,8 @@ impl Worker {
 
     /// Waits for events, until the next timer, or not at all when there is work left.
     fn wait(&mut self, events: &mut Events, hasty: bool) -> io::Result<()> {
-        let next = [self.core.poll_timeout(), self.accept_again].into_iter().flatten().min();
+        let next =
+            [self.core.poll_timeout(), self.accept_again, self.offenders.next()].into_iter().flatten().min();
         let timeout = match next {
             _ if hasty || !self.work.is_empty() || self.desk.is_busy() => Some(Duration::ZERO),
             Some(at) => Some(at.saturating_duration_since(Instant::now())),
@@ -462,7 +467,8 @@ impl Worker {
                     self.starved = false;
                     let path = listening.listener.path().display().to_string();
                     if let Err(error) = self.add_client_by(stream, Some(path), None) {
-                        tracing::warn!("a client could not be taken in: {error}");
+                        let text = format!("a client could not be taken in: {error}");
+                        self.complain_of(Offender::Others, Offence::Refused, text);
                     }
                 }
                 Ok(None) => listening.ready = false,

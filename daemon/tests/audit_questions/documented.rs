@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use luasocketd::audit::{
-    Client, Destination, Dns, Ecs, Entry, Event, Failure, Group, Host, Luasocketd, Network, Process,
+    Client, Destination, Dns, Ecs, Entry, Event, Failure, Gone, Group, Host, Luasocketd, Network, Process,
     Question, Rule, Side, User,
 };
 use luasocketd::core::trail::{End, Matter};
@@ -66,6 +66,7 @@ fn full() -> Entry {
             connect_time: Some(1),
             client: Some(Client { name: "x".into(), lua: "x".into(), socket: text() }),
             lost: Some(1),
+            gone: Some(Gone { sequence: 1, sha256: "x".into() }),
         },
         ecs: Ecs { version: "x".into() },
     }

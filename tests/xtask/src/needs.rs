@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::process::run;
 
 /// A file that has to be there, and Debian's package of it. A name without a slash is a command.
-const NEEDS: [(&str, &str); 24] = [
+const NEEDS: [(&str, &str); 25] = [
     ("cc", "gcc"),
     ("lua5.1", "lua5.1"),
     ("lua5.2", "lua5.2"),
@@ -31,6 +31,7 @@ const NEEDS: [(&str, &str); 24] = [
     ("systemd-analyze", "systemd"),
     ("zsh", "zsh"),
     ("fish", "fish"),
+    ("prometheus", "prometheus"),
 ];
 
 /// The oldest kernel that has the whole jail of `run` and `exec`.

@@ -21,7 +21,7 @@ use luasocketd::audit::{
 use tracing::level_filters::LevelFilter;
 
 use super::{failed, misconfigured};
-use crate::cli::{AuditOptions, Format};
+use crate::cli::{AuditOptions, Format, LogOptions};
 use crate::log;
 
 /// How many a table shows unless more are asked for: a screen.
@@ -29,7 +29,7 @@ const SHOWN: u64 = 40;
 
 /// Answers.
 pub fn audit(options: AuditOptions) -> ExitCode {
-    log::start(LevelFilter::WARN, 0);
+    log::start(LevelFilter::WARN, &LogOptions::default());
     let filter = match options.what.filter() {
         Ok(filter) => filter,
         Err(error) => return misconfigured(error),

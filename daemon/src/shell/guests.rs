@@ -1,0 +1,259 @@
+//! Operators that are connected, and those that fetch metrics, each in a thread of its own: somebody who says nothing or
+//! reads nothing holds up nobody but himself.
+
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::desk::{Asker, Question, Told};
+use super::line::{Line, read_line};
+use super::metrics::serve_metrics;
+use crate::admin::{Answer, Clients, LINE_MAX, Metrics, Reloaded, Request, Sockets, metrics};
+use crate::core::policy::{Policy, TIMEOUT_MAX};
+use crate::core::{Mark, Page};
+
+/// Operators at once: more than people who look at a daemon, few enough that they cannot use up its descriptors.
+const OPERATORS_MAX: usize = 32;
+
+/// Those at once that fetch metrics. Anybody on this machine can be one, so they take no operator's place.
+const FETCHERS_MAX: usize = 8;
+
+/// How long an operator may say nothing, and how long a started request may take to arrive.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How long an answer may take to be read.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What such a thread needs: lines and answers are on the heap.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// What only the program around the loop can do.
+pub trait House: Send + Sync {
+    /// Reads the policy file again, and tells the log.
+    ///
+    /// # Errors
+    /// What is wrong with it, with file and line.
+    fn read_policy(&self) -> Result<Policy, String>;
+
+    /// How long clients may go on in a daemon that ends, when nobody says.
+    fn drain_timeout(&self) -> Duration;
+
+    /// Tells the log, and whoever started it, that the daemon begins to end.
+    fn on_drain(&self, clients: u64, sockets: u64);
+}
+
+/// What every connection's thread gets.
+#[derive(Clone)]
+pub(crate) struct Guests {
+    asker: Asker,
+    house: Arc<dyn House>,
+    /// How many operators there are.
+    operators: Arc<AtomicUsize>,
+    /// How many there are that fetch metrics.
+    fetchers: Arc<AtomicUsize>,
+    /// How many of them are being answered.
+    busy: Arc<AtomicUsize>,
+}
+
+impl Guests {
+    /// Nobody yet.
+    pub(crate) fn new(asker: Asker, house: Arc<dyn House>) -> Self {
+        Guests { asker, house, operators: Arc::default(), fetchers: Arc::default(), busy: Arc::default() }
+    }
+
+    /// How many are being answered.
+    pub(crate) fn busy(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.busy)
+    }
+
+    /// Serves an operator in a thread of his own.
+    pub(crate) fn take_in(&self, mut stream: UnixStream) {
+        let Some(seat) = Seat::take(&self.operators, OPERATORS_MAX) else {
+            let answer = Answer::error(format!("{OPERATORS_MAX} operators are connected; end some"));
+            // A short line fits the buffer of a new connection; whoever does not want it has gone.
+            let _ = stream.write_all(answer.line().as_bytes());
+            return;
+        };
+        self.seat("operator", seat, move |guest| guest.serve(stream));
+    }
+
+    /// Serves a connection that fetches metrics in a thread of its own.
+    pub(crate) fn take_fetcher(&self, stream: TcpStream) {
+        // It comes again.
+        let Some(seat) = Seat::take(&self.fetchers, FETCHERS_MAX) else { return };
+        self.seat("metrics", seat, move |guest| serve_metrics(stream, || guest.metrics()));
+    }
+
+    fn seat(&self, name: &str, seat: Seat, serve: impl FnOnce(&Guests) -> io::Result<()> + Send + 'static) {
+        let guest = self.clone();
+        let served = named(name).spawn(move || {
+            let _seat = seat;
+            if let Err(error) = serve(&guest) {
+                tracing::debug!("an operator: {error}");
+            }
+        });
+        if let Err(error) = served {
+            tracing::warn!("no thread for an operator: {error}");
+        }
+    }
+
+    /// Answers line after line.
+    fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(Some(WRITE_LIMIT))?;
+        let mut buffer = Vec::new();
+        loop {
+            let line = read_line(&mut stream, &mut buffer, LINE_MAX, Instant::now() + IDLE)?;
+            let _busy = Busy::new(&self.busy);
+            let answer = match line {
+                Line::End => return Ok(()),
+                Line::TooLong => {
+                    let answer = Answer::error(format!("a request is at most {LINE_MAX} bytes"));
+                    return stream.write_all(answer.line().as_bytes());
+                }
+                Line::Whole(line) => match Request::parse(&line) {
+                    Ok(request) => self.answer(request),
+                    Err(error) => Answer::error(error),
+                },
+            };
+            stream.write_all(answer.line().as_bytes())?;
+        }
+    }
+
+    fn answer(&self, request: Request) -> Answer {
+        let question = match request {
+            Request::Ps { client: None, from } => Question::Clients { from },
+            Request::Ps { client: Some(Mark::Client(id)), .. } => Question::Client(id),
+            Request::Sockets { client: None, from } => Question::Sockets { of: None, from },
+            Request::Sockets { client: Some(Mark::Client(id)), from } => {
+                Question::Sockets { of: Some(id), from }
+            }
+            Request::Ps { client: Some(mark), .. } | Request::Sockets { client: Some(mark), .. } => {
+                return Answer::error(format!("{mark} is no client"));
+            }
+            Request::Kill { id } => Question::Kill(id),
+            Request::Stats {} => Question::Stats,
+            Request::Metrics {} => {
+                let text = self.metrics();
+                return text.map_or_else(Answer::error, |text| Answer::Metrics(Metrics { text }));
+            }
+            Request::Reload { enforce_now } => return self.reload(enforce_now),
+            Request::Drain { timeout_ms } => return self.drain(timeout_ms),
+        };
+        let what = request.subject();
+        match self.asker.ask(question) {
+            Ok(told) => answer(told, what),
+            Err(silence) => Answer::error(silence),
+        }
+    }
+
+    fn reload(&self, enforce_now: bool) -> Answer {
+        let mut policy = match self.house.read_policy() {
+            Ok(policy) => policy,
+            Err(error) => return Answer::error(format!("the policy stays as it was: {error}")),
+        };
+        policy.enforce_now |= enforce_now;
+        let profiles = policy.profiles().iter().map(|profile| profile.name.clone()).collect();
+        match self.asker.ask(Question::SetPolicy(Box::new(policy))) {
+            Ok(_) => Answer::Reloaded(Reloaded { profiles }),
+            Err(silence) => Answer::error(silence),
+        }
+    }
+
+    fn drain(&self, timeout_ms: Option<u64>) -> Answer {
+        let timeout = timeout_ms.map_or(self.house.drain_timeout(), Duration::from_millis);
+        if timeout > TIMEOUT_MAX {
+            return Answer::error(format!("a time limit is at most {} ms", TIMEOUT_MAX.as_millis()));
+        }
+        // Before it is done: a daemon without clients is gone then.
+        if let Ok(Told::Stats(stats)) = self.asker.ask(Question::Stats)
+            && !stats.totals.draining
+        {
+            self.house.on_drain(stats.totals.clients, stats.totals.sockets);
+        }
+        match self.asker.ask(Question::Drain { timeout }) {
+            Ok(told) => answer(told, None),
+            Err(silence) => Answer::error(silence),
+        }
+    }
+
+    /// The text for Prometheus.
+    fn metrics(&self) -> Result<String, String> {
+        match self.asker.ask(Question::Stats) {
+            Ok(Told::Stats(stats)) => Ok(metrics::text(*stats)),
+            Ok(_) => Err("the loop has answered something else".to_owned()),
+            Err(silence) => Err(silence.to_string()),
+        }
+    }
+}
+
+/// What the loop has said, as an answer to a request about `what`.
+fn answer(told: Told, what: Option<Mark>) -> Answer {
+    match told {
+        Told::Done => Answer::error("the loop has answered something else"),
+        Told::NotThere => Answer::error(match what {
+            Some(mark) => format!("{mark} is not there"),
+            None => "it is not there".to_owned(),
+        }),
+        Told::Clients(Page { rows, next }) => Answer::Clients(Clients { clients: rows, next }),
+        Told::Sockets(Page { rows, next }) => Answer::Sockets(Sockets { sockets: rows, next }),
+        Told::Killed(killed) => Answer::Killed(killed),
+        Told::Stats(stats) => Answer::Stats(stats),
+        Told::Draining(draining) => Answer::Draining(draining),
+    }
+}
+
+/// A seat among the connections; dropping it frees it.
+struct Seat(Arc<AtomicUsize>);
+
+impl Seat {
+    fn take(crowd: &Arc<AtomicUsize>, most: usize) -> Option<Seat> {
+        let more = |count| (count < most).then_some(count + 1);
+        crowd.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Seat(Arc::clone(crowd)))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Counts one that is being answered, until it is dropped.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Busy(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+pub(crate) fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_are_counted_and_come_back() {
+        let crowd = Arc::default();
+        let seats: Vec<_> = (0..3).map(|_| Seat::take(&crowd, 3).unwrap()).collect();
+        assert!(Seat::take(&crowd, 3).is_none());
+        drop(seats);
+        assert!(Seat::take(&crowd, 3).is_some());
+    }
+}
