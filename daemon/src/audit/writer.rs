@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -142,10 +142,7 @@ impl<W: Fn()> Writer<W> {
     fn take(&mut self) -> Option<SyncSender<Result<Point, String>>> {
         let now = Instant::now();
         let first = match self.next_time(now) {
-            Some(time) => match self.items.recv_timeout(time.saturating_duration_since(now)) {
-                Ok(item) => Some(item),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Some(time) => self.items.recv_timeout(time.saturating_duration_since(now)).ok(),
             None => self.items.try_recv().ok(),
         };
         let mut next = first;

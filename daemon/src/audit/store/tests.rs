@@ -153,7 +153,7 @@ fn rotated_files_are_not_read_at_a_start() {
     for segment in rotated(&settings.directory).unwrap() {
         fs::write(&segment.path, "nothing that could be read").unwrap();
     }
-    let left = super::super::recover::look(&settings.directory).unwrap();
+    let left = look(&settings.directory).unwrap();
     assert_eq!((left.point.sequence, left.open.len(), left.amiss), (3, 3, Vec::new()));
 }
 
@@ -230,7 +230,7 @@ fn a_head_that_is_missing_or_other_is_told() {
         ("nonsense".to_owned(), "is missing or no head"),
     ] {
         fs::write(&path, text).unwrap();
-        let left = super::super::recover::look(&settings.directory).unwrap();
+        let left = look(&settings.directory).unwrap();
         assert!(left.amiss.len() == 1 && left.amiss[0].contains(right), "{:?}", left.amiss);
         assert_eq!(left.point, head);
     }
@@ -250,7 +250,7 @@ fn what_a_power_failure_has_left_behind_the_head_is_removed_and_nothing_else() {
     // Zeros where a page was not written, and a line whose predecessor is in that page.
     let rest = [&[0; 100][..], b"\n", &unrelated.bytes, &[0; 50]].concat();
     OpenOptions::new().append(true).open(&live).unwrap().write_all(&rest).unwrap();
-    let left = super::super::recover::look(&settings.directory).unwrap();
+    let left = look(&settings.directory).unwrap();
     assert_eq!((left.length, left.point.sequence, left.open.len()), (length, 1, 1));
     assert_eq!(recovered(&settings), ids(&[1]));
     assert_sound(&settings.directory);

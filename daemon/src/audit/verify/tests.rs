@@ -288,7 +288,7 @@ proptest! {
             let mut line = entry(if kind == 0 { Own::Pruned.action() } else { &text });
             // The batch numbers them itself, and has to be misled.
             batch.last.sequence = if kind < 3 { number } else { batch.last.sequence };
-            line.luasocketd.gone = (kind < 2).then(|| Gone { sequence: number, sha256: text });
+            line.luasocketd.gone = (kind < 2).then_some(Gone { sequence: number, sha256: text });
             batch.push(line);
         }
         fs::write(directory.path().join(LIVE), [&batch.bytes[..], &live].concat()).unwrap();
