@@ -34,7 +34,11 @@ fn measure(directory: &Path, durability: Durability, waiting: u64) {
     let settings =
         Settings { durability, ..Settings::new(directory.join(format!("{}-{waiting}", durability.name()))) };
     let (wake, woken) = channel();
-    let trail = Trail::start(&settings, move || drop(wake.send(()).ok())).expect("a trail begins");
+    let wake = move || {
+        // The end of the measurement wants no more.
+        let _ = wake.send(());
+    };
+    let trail = Trail::start(&settings, wake).expect("a trail begins");
     let (mut next, mut done) = (0, 0);
     let (begin, cpu) = (Instant::now(), cpu_time());
     while begin.elapsed() < TIME {
@@ -49,12 +53,14 @@ fn measure(directory: &Path, durability: Durability, waiting: u64) {
                 break;
             }
         }
-        for (id, outcome) in trail.take_outcomes() {
+        let outcomes = trail.take_outcomes();
+        let is_idle = outcomes.is_empty();
+        for (id, outcome) in outcomes {
             outcome.expect("the record is written");
             done += 1;
             let _ = trail.append(Record::Ended(Box::new(ended(id.0))), false);
         }
-        if durability == Durability::Strict {
+        if durability == Durability::Strict && is_idle {
             let _ = woken.recv_timeout(TIME);
         } else if trail.is_full() {
             let _ = woken.recv_timeout(Duration::from_millis(100));

@@ -1,7 +1,5 @@
 //! Whether lines follow each other as the trail has written them. No I/O: lines come in, faults come out.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -9,11 +7,11 @@ use super::chain::{Hash, Point, unseal};
 use super::entry::Gone;
 use super::words::Own;
 
-/// What a line says that the chain and recovery need.
+/// What a line says that the chain and recovery need: words of the trail's own, which have nothing that JSON escapes.
 #[derive(Debug, Deserialize)]
 pub(super) struct Said<'a> {
-    #[serde(borrow, rename = "@timestamp")]
-    pub(super) timestamp: Cow<'a, str>,
+    #[serde(rename = "@timestamp")]
+    pub(super) timestamp: &'a str,
     #[serde(borrow)]
     pub(super) event: SaidEvent<'a>,
     luasocketd: SaidOwn,
@@ -21,13 +19,11 @@ pub(super) struct Said<'a> {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct SaidEvent<'a> {
-    #[serde(borrow)]
-    pub(super) id: Cow<'a, str>,
+    pub(super) id: &'a str,
     pub(super) sequence: u64,
-    #[serde(borrow)]
-    pub(super) action: Cow<'a, str>,
-    #[serde(rename = "type")]
-    pub(super) types: Vec<String>,
+    pub(super) action: &'a str,
+    #[serde(rename = "type", borrow)]
+    pub(super) types: Vec<&'a str>,
 }
 
 #[derive(Debug, Deserialize)]

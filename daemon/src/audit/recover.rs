@@ -221,16 +221,16 @@ impl Scan {
             self.is_other_at_head = true;
         }
         if self.first.is_none() {
-            self.first = Some((sequence, said.timestamp.clone().into_owned()));
+            self.first = Some((sequence, said.timestamp.to_owned()));
         }
         self.last = Some(Point { sequence, hash });
         let id = said.event.id;
-        match half(&said.event.action) {
-            Some(Half::Decided) if !said.event.types.iter().any(|word| word == DENIED) => {
-                self.open.insert(id.into_owned(), (offset, line.len()));
+        match half(said.event.action) {
+            Some(Half::Decided) if !said.event.types.contains(&DENIED) => {
+                self.open.insert(id.to_owned(), (offset, line.len()));
             }
-            Some(Half::Ended) if self.open.remove(&*id).is_none() => {
-                self.ended.insert(id.into_owned());
+            Some(Half::Ended) if self.open.remove(id).is_none() => {
+                self.ended.insert(id.to_owned());
             }
             Some(Half::Decided | Half::Ended) | None => {}
         }

@@ -117,6 +117,7 @@ fn compress(from: &Path, to: &Path, is_over: &AtomicBool) -> io::Result<()> {
     let mut piece = [0; 1 << 16];
     loop {
         if is_over.load(Ordering::Relaxed) {
+            remove(to)?;
             return Err(io::Error::new(io::ErrorKind::Interrupted, "the daemon ends"));
         }
         match reader.read(&mut piece)? {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The sizes at which a file of the trail may be rotated, in bytes. After a crash the daemon reads as much before it
-/// serves, which takes about a second per gigabyte.
+/// serves, which takes some seconds for each gigabyte.
 pub const ROTATE_BYTES: RangeInclusive<u64> = 1 << 20..=4 << 30;
 
 /// The ages at which a file of the trail may be rotated: a minute to a year.
