@@ -83,9 +83,9 @@ fn each_question_finds_what_fits() {
             entry.luasocketd.verdict = Some("deny".into());
             entry.event.outcome = "failure".into();
         }
-        trail.write(entry);
+        trail.write(entry.clone());
         if number % 2 == 0 && number % 50 != 0 {
-            trail.end(number, number as i64 * 3600, &format!("h{}.Example.", number % 10), "closed");
+            trail.finish(entry, number as i64 * 3600, "closed");
         }
         if number % 100 == 0 {
             trail.rotate();
@@ -195,7 +195,7 @@ fn another_trail_in_the_same_place_is_another_trail() {
     }
     let mut index = trail.index();
     fs::remove_file(trail.path().join("audit.jsonl")).unwrap();
-    let mut other = Trail { directory: trail.directory, ..Trail::new() };
+    let mut other = trail.restarted();
     for number in 1..=6 {
         other.decide(number, 1, "b.example");
     }

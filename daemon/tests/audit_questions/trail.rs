@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use luasocketd::audit::{
     Client, Destination, Entry, Event, Index, Luasocketd, Network, Process, Rule, Side, User,
 };
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// A trail of its own; it goes with its directory.
@@ -16,6 +17,7 @@ pub struct Trail {
     pub directory: TempDir,
     sequence: u64,
     first: u64,
+    hash: [u8; 32],
 }
 
 /// 2026-03-01T00:00:00Z.
@@ -28,7 +30,12 @@ pub fn time(seconds: i64) -> String {
 
 impl Trail {
     pub fn new() -> Self {
-        Trail { directory: tempfile::tempdir().unwrap(), sequence: 0, first: 1 }
+        Trail { directory: tempfile::tempdir().unwrap(), sequence: 0, first: 1, hash: [0; 32] }
+    }
+
+    /// Another one in its place.
+    pub fn restarted(self) -> Self {
+        Trail { directory: self.directory, ..Trail::new() }
     }
 
     pub fn path(&self) -> &Path {
@@ -41,7 +48,9 @@ impl Trail {
         entry.event.sequence = self.sequence;
         let mut line = serde_json::to_string(&entry).unwrap();
         line.pop();
-        self.write_text(&format!("{line},\"hash\":{{\"sha256\":\"{:064x}\"}}}}\n", self.sequence));
+        self.hash = Sha256::new().chain_update(self.hash).chain_update(&line).finalize().into();
+        let hash: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.write_text(&format!("{line},\"hash\":{{\"sha256\":\"{hash}\"}}}}\n"));
     }
 
     /// Writes anything.
@@ -74,7 +83,11 @@ impl Trail {
 
     /// Writes the end of one.
     pub fn end(&mut self, number: u64, seconds: i64, host: &str, end: &str) {
-        let mut entry = decided(number, seconds, host);
+        self.finish(decided(number, seconds, host), seconds, end);
+    }
+
+    /// Writes the end of this decision.
+    pub fn finish(&mut self, mut entry: Entry, seconds: i64, end: &str) {
         entry.timestamp = time(seconds + 5);
         entry.event.action = "connection-ended".into();
         entry.event.outcome = "success".into();
