@@ -136,6 +136,7 @@ fn decided(id: u64) -> Arc<Decided> {
         host: "db.example.com".into(),
         port: Some("5432".into()),
         places: vec![place("192.0.2.7:5432"), place("[2001:db8::7]:5432")],
+        denied: Vec::new(),
         local: None,
         verdict: Verdict { decision: Decision::Allow, why: Why::NoRule },
         refusal: None,
