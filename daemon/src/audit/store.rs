@@ -98,15 +98,14 @@ impl Store {
     /// # Errors
     /// A sentence for the operator.
     pub(super) fn flush(&mut self) -> Result<(), String> {
-        if self.is_behind {
-            self.live.sync()?;
-            self.write_head(self.point)?;
-            self.is_behind = false;
-        }
+        self.live.sync()?;
+        self.write_head(self.point)?;
+        self.head.sync_data().map_err(|error| format!("cannot get {HEAD} to the disk: {error}"))?;
+        self.is_behind = false;
         Ok(())
     }
 
-    /// Whether [`Store::flush`] has something to do.
+    /// Whether [`Store::flush`] has more to do than to write the head again.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind
     }
@@ -150,7 +149,6 @@ impl Store {
     /// A sentence for the operator.
     pub(super) fn rotate(&mut self, open: &[u8]) -> Result<(), String> {
         let Some((first, _)) = self.first else { return Ok(()) };
-        self.is_behind = true;
         self.flush()?;
         let directory = self.settings.directory.clone();
         let rotation = Rotation { directory: &directory, first, next: self.point.sequence + 1, open };

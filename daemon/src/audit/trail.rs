@@ -267,7 +267,8 @@ fn begin(store: &mut Store, run: &Run, left: &Left, shared: &Shared) -> Result<(
         shared.lines.fetch_add(batch.lines, Ordering::Relaxed);
         shared.committed.store(batch.last.sequence, Ordering::Relaxed);
     }
-    Ok(())
+    // From here on the disk has a head, be it an old one.
+    store.flush().map_err(TrailError::Store)
 }
 
 /// What the first line says to people.
