@@ -82,7 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             trail.write(lost)?;
         }
         number += 1;
-        let (decided, ended) = thing(&mut dice, format!("run-{run:04}-{number}"), now);
+        let (decided, ended) = thing(&mut dice, format!("run-{run:04}-{number}"), now, step);
         trail.write(decided)?;
         if let Some((at, ended)) = ended {
             ends.insert(number, ended);
@@ -112,7 +112,7 @@ fn own_line(action: &str, run: &str, number: &mut u64, now: i64) -> Entry {
 }
 
 /// Something that is decided, and its end with the time of that if it has one.
-fn thing(dice: &mut Dice, id: String, now: i64) -> (Entry, Option<(i64, Entry)>) {
+fn thing(dice: &mut Dice, id: String, now: i64, step: i64) -> (Entry, Option<(i64, Entry)>) {
     let client = dice.below(CLIENTS);
     let user = 1000 + client % USERS;
     let own = dice.below(20) > 0;
@@ -224,7 +224,7 @@ fn thing(dice: &mut Dice, id: String, now: i64) -> (Entry, Option<(i64, Entry)>)
             entry.network = network("outbound");
         }
     }
-    let at = now + lasts(dice);
+    let at = now + lasts(dice, step);
     let ended = (verdict != "deny").then(|| (at, ended(dice, &entry, now, at)));
     (entry, ended)
 }
@@ -283,10 +283,10 @@ fn interrupted(mut ended: Entry, now: i64) -> Entry {
     ended
 }
 
-/// How long something lasts, in microseconds: mostly seconds, sometimes hours.
-fn lasts(dice: &mut Dice) -> i64 {
-    let seconds = if dice.below(200) == 0 { 20_000 } else { 20 };
-    i64::try_from(10_000 + dice.below(seconds * 1_000_000)).unwrap_or_default()
+/// How long something lasts, in microseconds: mostly seconds, sometimes hours, and so long that some are always open.
+fn lasts(dice: &mut Dice, step: i64) -> i64 {
+    let longest = if dice.below(200) == 0 { 20_000_000_000 } else { 20_000_000.max(4 * step.unsigned_abs()) };
+    i64::try_from(10_000 + dice.below(longest)).unwrap_or_default()
 }
 
 fn common() -> Entry {

@@ -27,6 +27,9 @@ use crate::log;
 /// How many a table shows unless more are asked for: a screen.
 const SHOWN: u64 = 40;
 
+/// What stands in the place of a table without rows.
+const NOTHING: &str = "nothing that fits was recorded";
+
 /// Answers.
 pub fn audit(options: AuditOptions) -> ExitCode {
     log::start(LevelFilter::WARN, &LogOptions::default());
@@ -133,6 +136,7 @@ fn print_groups(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     match format {
+        Format::Table if all == 0 => writeln!(out, "{NOTHING}"),
         Format::Table => {
             writeln!(out, "{}", table::groups(groups, by, &table::Look::of_stdout()))?;
             let more = all.saturating_sub(groups.len());
@@ -160,6 +164,9 @@ fn print_records(
                 ControlFlow::Continue(())
             })?;
             let shown = records.len() as u64;
+            if records.is_empty() {
+                return Ok(writeln!(out, "{NOTHING}")?);
+            }
             writeln!(out, "{}", table::records(&records, &table::Look::of_stdout()))?;
             // Less than there may be is all that there is.
             let all = if Some(shown) == limit { index.count(filter)? } else { shown };
