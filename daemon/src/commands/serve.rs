@@ -5,9 +5,11 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
-use luasocketd::audit::{Durability, Settings, default_directory};
+use luasocketd::audit::{Durability, Settings, default_directory, follow};
 use luasocketd::core::Config;
 use luasocketd::core::policy::Policy;
 use luasocketd::shell::{
@@ -22,6 +24,10 @@ use super::policy_file::read_policy;
 use super::{failed, misconfigured};
 use crate::cli::ServeOptions;
 use crate::log;
+
+/// How often the index of the trail takes in what is new: an operator's question waits for less then, and a
+/// thousand lines are taken in as cheaply as one.
+const INDEX_PERIOD: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it.
 pub fn serve(options: ServeOptions) -> ExitCode {
@@ -50,13 +56,21 @@ pub fn serve(options: ServeOptions) -> ExitCode {
         Ok(worker) => worker,
         Err(error) => return failed(format!("cannot make the event loop: {error}")),
     };
-    match settings.map(|settings| worker.keep_trail(&settings)) {
-        None => tracing::warn!("no audit trail is kept"),
-        Some(Ok(())) => {}
-        Some(Err(error)) => return failed(error),
+    if let Some(settings) = &settings
+        && let Err(error) = worker.keep_trail(settings)
+    {
+        return failed(error);
     }
+    let follower = match settings {
+        Some(settings) => follow_trail(settings.directory),
+        None => {
+            tracing::warn!("no audit trail is kept");
+            None
+        }
+    };
     let served = serve_on(&mut worker, doors, &options);
     worker.end_trail();
+    drop(follower);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(format!("the event loop failed: {error}")),
@@ -73,6 +87,20 @@ fn trail_settings(options: &ServeOptions, in_file: Option<Settings>) -> Result<O
     }
     let directory = default_directory().ok_or("neither XDG_STATE_HOME nor HOME is set: say where the audit trail shall be with --audit DIR, or --no-audit")?;
     Ok(options.trail.settings(Some(Settings::new(directory)), Durability::Strict))
+}
+
+/// Has a thread keep the index of the trail up to date, for as long as what is given back is held. Without it
+/// whoever asks the trail makes up for it.
+fn follow_trail(directory: PathBuf) -> Option<SyncSender<()>> {
+    let (held, stop) = sync_channel(1);
+    let thread = thread::Builder::new().name("index".into());
+    match thread.spawn(move || follow(&directory, INDEX_PERIOD, &stop)) {
+        Ok(_) => Some(held),
+        Err(error) => {
+            tracing::warn!("the index of the trail is not kept up to date: {error}");
+            None
+        }
+    }
 }
 
 /// Where somebody can come in.

@@ -6,6 +6,7 @@ use super::machine::Core;
 use super::mark::Mark;
 use super::slots::ClientId;
 use super::socket::State;
+use super::trail::End;
 
 impl Core {
     /// Whether what the operator means is there.
@@ -35,6 +36,7 @@ impl Core {
             |(id, socket): (SocketId, &super::socket::Socket)| (socket.client == client).then_some(id);
         let sockets: Vec<SocketId> = self.sockets.iter().filter_map(of_client).collect();
         for socket in sockets {
+            self.end_records(socket, End::Killed, Some(&killed()));
             self.forget_socket(socket);
         }
         self.disconnect(client, killed().message);
@@ -43,6 +45,7 @@ impl Core {
     /// Ends one socket: whoever waits for it, and whatever is done with it from here on, hears that it is closed.
     fn kill_socket(&mut self, id: SocketId) {
         self.cancel_socket_calls(id);
+        self.end_records(id, End::Killed, Some(&killed()));
         let Some(socket) = self.sockets.get(id) else { return };
         let client = socket.client;
         match &socket.state {
