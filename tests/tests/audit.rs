@@ -44,7 +44,7 @@ fn a_connection_is_told_from_its_decision_to_its_end() {
         ("/luasocketd/service", &port),
         ("/rule/ruleset", "own"),
     ]);
-    assert!(decided.text("/rule/name").contains("allow 127.0.0.1") && !decided.has("/event/duration"));
+    assert!(decided.text("/rule/name").contains("`allow connect:127.0.0.1`") && !decided.has("/event/duration"));
     for line in [&decided, &ended] {
         line.says(&[
             ("/user/id", &geteuid().as_raw().to_string()),
@@ -103,7 +103,7 @@ fn what_is_denied_is_told_with_the_rule_and_has_no_end() {
             ("/error/code", "denied"),
         ]);
     }
-    assert!(connections[0].text("/rule/name").contains("deny 127.0.0.1:1-1023"), "{connections:#?}");
+    assert!(connections[0].text("/rule/name").contains("`deny connect:127.0.0.1:1-1023`"), "{connections:#?}");
     assert!(connections[0].text("/rule/name").contains("policy.toml:"), "{connections:#?}");
     connections[0].says(&[("/destination/ip", "127.0.0.1")]);
     connections[1].says(&[("/destination/domain", "evil.example"), ("/destination/ip", "")]);
@@ -145,7 +145,8 @@ fn a_connection_that_does_not_come_about_has_its_reason() {
     assert_eq!(ended[0].number("/destination/port"), u64::from(refused.number()));
     ended[1].says(&[("/luasocketd/end", "timeout"), ("/error/code", "timeout")]);
     ended[2].says(&[("/luasocketd/end", "cancelled")]);
-    let decided = trail.several("connection-decided", 4);
+    // At a limit the module collects garbage, which may hold sockets, and asks once more.
+    let decided = trail.several("connection-decided", 5);
     decided[3].says(&[
         ("/error/code", "limit"),
         ("/event/outcome", "failure"),
@@ -200,7 +201,7 @@ fn ends_by_a_limit_by_a_killed_script_and_by_a_daemon_are_told() {
             r#"
             local socket = require "socket"
             local held = assert(socket.connect("127.0.0.1", {})) held:send("{order}\n")
-            print(#held:receive(1)) io.stdout:flush() print(held:receive("*a"))
+            print((held:receive(1))) io.stdout:flush() print(held:receive("*a"))
             "#,
             peer.port()
         )
@@ -208,14 +209,14 @@ fn ends_by_a_limit_by_a_killed_script_and_by_a_daemon_are_told() {
     let limited = Interpreter::Lua54.inline(&held(&format!("say {}", "x".repeat(200))), &daemon).run();
     limited.success();
     let mut killed = Interpreter::Lua54.inline(&held("hold x"), &daemon).start();
-    assert_eq!(killed.line(), "1");
+    assert_eq!(killed.line(), "x");
     killed.signal(Signal::KILL);
     let trail = daemon.trail();
     let ended = trail.several("connection-ended", 2);
     ended[0].says(&[("/luasocketd/end", "limit"), ("/error/code", "limit")]);
     ended[1].says(&[("/luasocketd/end", "client-gone")]);
     let mut stays = Interpreter::Lua54.inline(&held("hold x"), &daemon).start();
-    assert_eq!(stays.line(), "1");
+    assert_eq!(stays.line(), "x");
     daemon.signal(Signal::TERM);
     daemon.signal(Signal::TERM);
     drop(stays);
@@ -239,11 +240,11 @@ fn a_listener_and_what_comes_by_it_belong_together() {
     let daemon = own("allow = [\"127.0.0.1\", \"listen:127.0.0.1\"]");
     let script = r#"
         local server = assert(socket.bind("127.0.0.1", 0))
-        local client = assert(socket.connect(server:getsockname()))
+        local _, port = server:getsockname()
+        local client = assert(socket.connect("127.0.0.1", port))
         local accepted = assert(server:accept())
         client:send("hello") accepted:receive(5)
         client:close() accepted:close() server:close()
-        print(socket.bind("127.0.0.1", 1) == nil)
     "#;
     run(&daemon, script).success();
     let trail = daemon.trail();
@@ -329,7 +330,7 @@ fn what_enforcing_would_deny_is_told() {
     let (decided, ended) = daemon.trail().pair("connection");
     decided.says(&[("/luasocketd/verdict", "report")]);
     assert_eq!(decided.0.pointer("/luasocketd/enforce_would_deny"), Some(&true.into()));
-    assert!(decided.text("/rule/name").contains("report 127.0.0.1"));
+    assert!(decided.text("/rule/name").contains("`report connect:127.0.0.1`"));
     ended.says(&[("/luasocketd/verdict", "report"), ("/luasocketd/end", "closed")]);
 }
 
@@ -365,7 +366,7 @@ fn run_and_exec_keep_a_trail_where_they_are_told() {
     };
     job("run").script(&script).run().success();
     let (decided, ended) = trail.pair("connection");
-    decided.says(&[("/rule/name", "`allow 127.0.0.1`")]);
+    decided.says(&[("/rule/name", "`allow connect:127.0.0.1`")]);
     ended.says(&[("/luasocketd/end", "closed")]);
     let lua = Interpreter::Lua54.path();
     job("exec").arg("--").arg(&lua).script(&script).run().success();
