@@ -53,8 +53,27 @@ impl Daemon {
     /// The job `luasocketd serve --socket PATH`, not started. Its trail is beside the socket, and nothing waits for
     /// the disk.
     pub fn job(socket: &Path) -> Job {
+        Daemon::strict_job(socket).arg("--durability").arg("relaxed")
+    }
+
+    /// The same job, which has every decision on the disk before it does anything.
+    fn strict_job(socket: &Path) -> Job {
         let job = Job::new(program()).arg("serve").arg("--socket").arg(socket).limit(LIFETIME);
-        job.arg("--durability").arg("relaxed").arg("--audit").arg(trail_beside(socket))
+        job.arg("--audit").arg(trail_beside(socket))
+    }
+
+    /// A daemon that allows everything and has every decision on the disk before it does anything.
+    pub fn strict() -> Daemon {
+        Daemon::launch(new_directory(), |socket| Daemon::strict_job(socket).args(["--allow", "*"]))
+    }
+
+    /// A new one of these on the path and with the trail of one that was killed.
+    pub fn restart_strict(mut self) -> Daemon {
+        if self.is_running() {
+            self.kill();
+        }
+        let Daemon { directory, .. } = self;
+        Daemon::launch(directory, |socket| Daemon::strict_job(socket).args(["--allow", "*"]))
     }
 
     /// A new daemon on the path of one that was killed.
@@ -110,10 +129,12 @@ impl Daemon {
         self.running.is_running()
     }
 
-    /// How many descriptors it has open.
+    /// How many descriptors it has open, but for the files of its trail, of which the number changes by itself.
     pub fn descriptors(&self) -> usize {
         let path = format!("/proc/{}/fd", self.pid());
-        std::fs::read_dir(path).expect("the daemon runs").count()
+        let trail = trail_beside(&self.socket);
+        let all = std::fs::read_dir(path).expect("the daemon runs").filter_map(Result::ok);
+        all.filter(|fd| !std::fs::read_link(fd.path()).is_ok_and(|file| file.starts_with(&trail))).count()
     }
 
     /// Waits until it has no more descriptors open than `baseline`.

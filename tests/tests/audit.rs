@@ -44,7 +44,9 @@ fn a_connection_is_told_from_its_decision_to_its_end() {
         ("/luasocketd/service", &port),
         ("/rule/ruleset", "own"),
     ]);
-    assert!(decided.text("/rule/name").contains("`allow connect:127.0.0.1`") && !decided.has("/event/duration"));
+    assert!(
+        decided.text("/rule/name").contains("`allow connect:127.0.0.1`") && !decided.has("/event/duration")
+    );
     for line in [&decided, &ended] {
         line.says(&[
             ("/user/id", &geteuid().as_raw().to_string()),
@@ -103,7 +105,10 @@ fn what_is_denied_is_told_with_the_rule_and_has_no_end() {
             ("/error/code", "denied"),
         ]);
     }
-    assert!(connections[0].text("/rule/name").contains("`deny connect:127.0.0.1:1-1023`"), "{connections:#?}");
+    assert!(
+        connections[0].text("/rule/name").contains("`deny connect:127.0.0.1:1-1023`"),
+        "{connections:#?}"
+    );
     assert!(connections[0].text("/rule/name").contains("policy.toml:"), "{connections:#?}");
     connections[0].says(&[("/destination/ip", "127.0.0.1")]);
     connections[1].says(&[("/destination/domain", "evil.example"), ("/destination/ip", "")]);
@@ -233,6 +238,35 @@ fn wait_for_last(trail: &Trail, action: &str) -> Vec<luasocketd_tests::trail::Li
         trail.lines().last().is_some_and(|line| line.text("/event/action") == action)
     });
     trail.lines()
+}
+
+#[test]
+fn ends_by_the_operator_and_by_a_slow_peer_are_told() {
+    let peer = Peer::start();
+    let daemon = own("allow = [\"127.0.0.1\"]\n[profile.timeouts]\nlinger = 0.2");
+    let script = format!(
+        r#"
+        local socket = require "socket"
+        local slow = assert(socket.connect("127.0.0.1", {port})) slow:send("tally 3000\n")
+        slow:settimeout(0.2) repeat until not slow:send(("x"):rep(100000))
+        slow:close()
+        local held = assert(socket.connect("127.0.0.1", {port})) held:send("hold x\n")
+        print((held:receive(1))) io.stdout:flush() print(select(2, held:receive()))
+        "#,
+        port = peer.port()
+    );
+    let mut running = Interpreter::Lua54.inline(&script, &daemon).start();
+    assert_eq!(running.line(), "x");
+    let ended = daemon.trail().only("connection-ended");
+    ended.says(&[("/luasocketd/end", "linger-over"), ("/event/outcome", "failure")]);
+    assert!(ended.number("/source/bytes") > 100_000, "{ended:?}");
+    let shown = daemon.operator("ps").arg("--json").run().success();
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("ps prints JSON");
+    let mark = shown["clients"][0]["id"].as_str().expect("a client has a mark").to_owned();
+    daemon.operator("kill").arg(mark).run().success();
+    running.finish();
+    let ended = daemon.trail().several("connection-ended", 2);
+    ended[1].says(&[("/luasocketd/end", "killed"), ("/error/message", "the operator has ended it")]);
 }
 
 #[test]

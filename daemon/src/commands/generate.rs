@@ -116,6 +116,6 @@ mod tests {
         let about_running_ones = ["ps", "top", "stats", "kill", "drain", "reload"];
         assert_eq!(names[..3], ["run", "exec", "serve"]);
         assert_eq!(names[3..9], about_running_ones);
-        assert_eq!(names[9..], ["check", "path"]);
+        assert_eq!(names[9..], ["check", "audit", "path"]);
     }
 }

@@ -27,6 +27,10 @@ impl Core {
         asked: &Asked,
     ) -> Result<Verdict, Failure> {
         let verdict = self.policy_of(client, |profile| profile.decide_lookup(purpose, host));
+        // A lookup for the sake of something else is told of with that, unless it ends there.
+        if purpose.is_some() && verdict.lets_through() {
+            return Ok(verdict);
+        }
         let told = self.tell_verdict(client, Act::Resolve { host: host.to_owned() }, verdict);
         told.map_err(|refusal| self.refuse_asked(client, asked, Vec::new(), refusal))
     }
