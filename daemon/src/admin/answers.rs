@@ -93,12 +93,14 @@ pub struct Stats {
 }
 
 /// How far the audit trail is behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     /// How long the oldest record has waited that is not written, in milliseconds.
     pub lag_ms: u64,
     /// How many records wait.
     pub queued: u64,
+    /// Why nothing can be written, while that is so: what is not recorded is not done.
+    pub failing: Option<String>,
 }
 
 /// Metrics in Prometheus' text form.

@@ -96,6 +96,8 @@ metrics! {
     AuditLag = "luasocketd_audit_lag_seconds", Gauge, &[],
         "How long the oldest audit record has waited that is not written yet.";
     AuditQueue = "luasocketd_audit_queued_records", Gauge, &[], "Audit records that are not written yet.";
+    AuditFailing = "luasocketd_audit_failing", Gauge, &[],
+        "1 while the audit trail cannot be written, so that nothing new is let through.";
 }
 
 /// A value of a metric.
@@ -147,8 +149,11 @@ impl Metric {
             Metric::LookupTimes => one(Times(&totals.lookup_times)),
             Metric::ConnectTimes => one(Times(&totals.connect_times)),
             Metric::TurnTimes => one(Times(&stats.turn_times)),
-            Metric::AuditLag => stats.audit.map_or(vec![], |audit| one(seconds(audit.lag_ms))),
-            Metric::AuditQueue => stats.audit.map_or(vec![], |audit| one(Whole(audit.queued))),
+            Metric::AuditLag => stats.audit.as_ref().map_or(vec![], |audit| one(seconds(audit.lag_ms))),
+            Metric::AuditQueue => stats.audit.as_ref().map_or(vec![], |audit| one(Whole(audit.queued))),
+            Metric::AuditFailing => {
+                stats.audit.as_ref().map_or(vec![], |audit| one(Whole(audit.failing.is_some().into())))
+            }
         }
     }
 }
@@ -244,7 +249,7 @@ mod tests {
                 connect_times: Histogram::new(WAITS).times(),
             },
             turn_times: turns.times(),
-            audit: Some(Audit { lag_ms: 250, queued: 8 }),
+            audit: Some(Audit { lag_ms: 250, queued: 8, failing: Some("no room".into()) }),
         }
     }
 
@@ -265,6 +270,7 @@ mod tests {
             "luasocketd_loop_turn_duration_seconds_bucket{le=\"+Inf\"} 1",
             "luasocketd_loop_turn_duration_seconds_count 1",
             "luasocketd_audit_lag_seconds 0.25",
+            "luasocketd_audit_failing 1",
         ] {
             assert!(text.lines().any(|found| found == line), "`{line}` is not in {text}");
         }

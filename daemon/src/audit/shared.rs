@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) bytes: AtomicU64,
     pub(super) lines: AtomicU64,
     pub(super) lost: AtomicU64,
+    /// Decisions that were refused at once since nothing can be written.
+    pub(super) refused: AtomicU64,
     is_failing: AtomicBool,
     reason: Mutex<String>,
     /// Whether somebody waits for room.

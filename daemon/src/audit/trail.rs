@@ -153,6 +153,7 @@ impl Trail {
     /// written: then that is to wait, or not to happen at all.
     pub fn append(&self, record: Record, wanted: bool) -> Appended {
         if let Some(reason) = self.shared.failing().filter(|_| wanted) {
+            self.shared.refused.fetch_add(1, Ordering::Relaxed);
             return Appended::Refused(reason);
         }
         let waits = wanted && self.durability == Durability::Strict;

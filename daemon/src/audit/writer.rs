@@ -248,7 +248,8 @@ impl<W: Fn()> Writer<W> {
     fn write_batch(&mut self) -> Result<(), String> {
         let now = Timestamp::now();
         let mut batch = Batch::after(self.store.point());
-        if let Some(trouble) = &self.books.trouble {
+        if let Some(trouble) = &mut self.books.trouble {
+            trouble.refused += self.shared.refused.swap(0, Ordering::Relaxed);
             let mut entry = self.run.own(Own::Resumed, &trouble.tell(), now, batch.next_sequence());
             entry.luasocketd.lost = Some(trouble.lost);
             entry.luasocketd.gone = trouble.gone.map(Into::into);

@@ -131,9 +131,15 @@ fn text(stats: &Stats, rates: &Rates, colours: bool) -> String {
         let cells = [name.to_owned()].into_iter().chain(parts).chain([mean(measured)]);
         times.row(cells.collect());
     }
-    if let Some(audit) = stats.audit {
-        let waiting =
+    if let Some(audit) = &stats.audit {
+        let mut waiting =
             format!("audit trail: {} records wait, the oldest for {} ms", audit.queued, audit.lag_ms);
+        if let Some(reason) = &audit.failing {
+            waiting += &format!(
+                "\naudit trail: NOTHING CAN BE WRITTEN, so nothing new is let through: {}",
+                printable(reason)
+            );
+        }
         return format!(
             "{}\n{waiting}\n\n{}\n{}\n{}",
             printable(&title),

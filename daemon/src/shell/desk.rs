@@ -250,12 +250,14 @@ impl Worker {
         }
     }
 
-    /// How far the audit trail is behind; nothing as long as none is kept.
-
-    /// How the trail does, if one is kept.
+    /// How the audit trail does, if one is kept.
     fn audit_gauge(&self) -> Option<Audit> {
         let state = self.trail.as_ref()?.state();
-        Some(Audit { lag_ms: state.lag.as_millis() as u64, queued: state.queued as u64 })
+        Some(Audit {
+            lag_ms: state.lag.as_millis() as u64,
+            queued: state.queued as u64,
+            failing: state.failing,
+        })
     }
 }
 
