@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::super::super::core::trail::Matter;
 use super::super::{Entry, Side};
 use super::dictionary::{Dictionaries, Text};
-use super::schema::{DAY_US, OUTCOMES, RUN_SHIFT, RUNS_MAX, TRANSPORTS, code, end_code};
+use super::schema::{DAY_US, EVER, OUTCOMES, RUN_SHIFT, RUNS_MAX, TRANSPORTS, code, end_code};
 
 /// One row of `act`.
 #[derive(Debug, Default)]
@@ -130,11 +130,13 @@ impl<'a> Inserter<'a> {
     }
 
     fn tally(&mut self, row: &Row, count: i64) {
-        let tally = self.tallies.entry((row.started.div_euclid(DAY_US), row.kind)).or_default();
-        tally.count += count;
-        tally.sent += row.sent;
-        tally.received += row.received;
-        tally.last = tally.last.max(row.started);
+        for day in [row.started.div_euclid(DAY_US), EVER] {
+            let tally = self.tallies.entry((day, row.kind)).or_default();
+            tally.count += count;
+            tally.sent += row.sent;
+            tally.received += row.received;
+            tally.last = tally.last.max(row.started);
+        }
     }
 
     /// Adds its end to a row that is written already; `false` when there is none.

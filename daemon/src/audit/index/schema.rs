@@ -2,7 +2,8 @@
 //!
 //! One row of `act` is one thing: a decision, and its end. What many of them share is in tables of its own: to whom
 //! (`party`), and with what and how it was decided (`kind`). So a row is small, and a question about names is
-//! answered by looking through the few thousands that there are. `tally` has the sums of each kind and day.
+//! answered by looking through the few thousands that there are. `tally` has the sums of each kind, by
+//! day and in all.
 
 use super::super::super::core::trail::{End, Matter};
 
@@ -21,6 +22,8 @@ pub(crate) const RUNS_MAX: i64 = 1 << 22;
 
 /// What a day is in the index's times.
 pub(crate) const DAY_US: i64 = 86_400_000_000;
+/// In the place of a day: the sums of all days.
+pub(crate) const EVER: i64 = -1_000_000_000;
 /// What an hour is in the index's times.
 pub(crate) const HOUR_US: i64 = 3_600_000_000;
 
@@ -61,7 +64,7 @@ CREATE TABLE act (
     judged INTEGER, answers INTEGER, own_path INTEGER, action INTEGER, lost INTEGER
 );
 CREATE TABLE tally (
-    day INTEGER NOT NULL, kind INTEGER NOT NULL,
+    day INTEGER NOT NULL CHECK (day >= -1000000000), kind INTEGER NOT NULL,
     count INTEGER NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (day, kind)
 ) WITHOUT ROWID;
@@ -112,7 +115,6 @@ fn ends() -> impl Iterator<Item = &'static str> {
 /// Verdicts by their numbers in the index; 0 is none.
 pub(crate) const VERDICTS: &[&str] = &["", "allow", "deny", "report"];
 /// The number of `deny`.
-#[cfg(test)]
 pub(crate) const DENY: i64 = 2;
 /// Transports by their numbers in the index.
 pub(crate) const TRANSPORTS: &[&str] = &["", "tcp", "udp", "unix", "unix-datagram"];
@@ -164,6 +166,7 @@ mod tests {
         assert_eq!(matter_code(OWN_MATTER), Some(0));
         assert_eq!((end_code("nonsense"), end_word(99)), (None, ""));
         assert_eq!(VERDICTS[DENY as usize], "deny");
+        assert!(TABLES.contains(&format!("day >= {EVER}")));
         assert!(!indexes().contains('\''), "{}", indexes());
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::Access;
 
-use super::schema::{DAY_US, TABLES, version};
+use super::schema::{DAY_US, EVER, TABLES, version};
 use super::{INDEX_FILE, IndexError, files, index};
 
 /// What SQLite adds to the file's name for its own files beside it.
@@ -168,8 +168,10 @@ pub(super) fn prune(connection: &mut Connection, oldest: i64, at_once: i64) -> r
         transaction.execute(
             &format!(
                 "UPDATE tally SET count = count - gone.n, sent = tally.sent - gone.s, received = tally.received - gone.r \
-                 FROM (SELECT started / {DAY_US} AS d, kind AS k, count(*) AS n, sum(sent) AS s, sum(received) AS r \
-                 FROM act WHERE {GONE} GROUP BY 1, 2) AS gone WHERE day = gone.d AND kind = gone.k"
+                 FROM (SELECT d, kind AS k, count(*) AS n, sum(sent) AS s, sum(received) AS r FROM (\
+                 SELECT started / {DAY_US} AS d, kind, sent, received FROM act WHERE {GONE} UNION ALL \
+                 SELECT {EVER}, kind, sent, received FROM act WHERE {GONE}) GROUP BY 1, 2) AS gone \
+                 WHERE day = gone.d AND kind = gone.k"
             ),
             range,
         )?;

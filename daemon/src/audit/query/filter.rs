@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::super::super::core::policy::Decision;
 
 /// A time in microseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i64);
 
 /// What is asked for: whatever fits all that is given.

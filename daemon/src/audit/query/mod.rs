@@ -64,6 +64,10 @@ impl Index {
     pub fn groups(&self, filter: &Filter, by: Dimension, order: Order) -> Result<Vec<Group>, IndexError> {
         self.reading(|connection| {
             let selection = Selection::prepare(connection, filter, None)?;
+            if let Some(mut groups) = group::fold(connection, &selection, by)? {
+                group::sort(&mut groups, order);
+                return Ok(groups);
+            }
             let mut statement = connection.prepare(&group::statement(&selection, by, order))?;
             let rows = statement.query_map([], |row| group::read(row, by))?;
             rows.collect()

@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use rusqlite::{Connection, OptionalExtension, Result, types::Value};
 
-use super::super::index::schema::{DAY_US, RUN_SHIFT, USUAL_ENDS, VERDICTS, code, end_code, matter_code};
+use super::super::index::schema::{
+    DAY_US, EVER, RUN_SHIFT, USUAL_ENDS, VERDICTS, code, end_code, matter_code,
+};
 use super::super::index::split_id;
 use super::filter::{Filter, Order, State, glob};
 
@@ -36,6 +38,9 @@ const CHOSEN_ADDRESSES: &str = "CREATE TEMP TABLE IF NOT EXISTS chosen_address (
 /// How much dearer a row is that is fetched by its kind than one that is passed on the way through time.
 const FETCH_COST: i64 = 4;
 
+/// Rows in the order of time.
+const BY_TIME: &str = "act AS a INDEXED BY act_by_start";
+
 impl Selection {
     /// Finds out which kinds `filter` is about, and how the rows are reached when only the first `limit` of them are
     /// wanted.
@@ -48,7 +53,7 @@ impl Selection {
         conditions.extend(until.map(|until| format!("a.started < {until}")));
         let rows = row_conditions(filter);
         let mut selection = Selection {
-            from: "act AS a INDEXED BY act_by_start".to_owned(),
+            from: BY_TIME.to_owned(),
             is_summed: rows.is_empty() && filter.ip.is_none() && filter.id.is_none(),
             has_kinds,
             since,
@@ -105,7 +110,7 @@ impl Selection {
 
     /// Whether the chosen kinds have so few rows that it is cheaper to fetch them all.
     fn is_few(&self, connection: &Connection, limit: Option<u64>) -> Result<bool> {
-        let days = self.days("day");
+        let days = self.days();
         let sums = format!(
             "SELECT coalesce(sum(count) FILTER (WHERE kind IN (SELECT kind FROM temp.chosen)), 0), \
              coalesce(sum(count), 0) FROM tally WHERE {days}"
@@ -120,33 +125,48 @@ impl Selection {
     }
 
     /// What holds for the day of whatever is selected.
-    fn days(&self, column: &str) -> String {
-        let since = self.since.map(|since| format!("{column} >= {}", since.div_euclid(DAY_US)));
-        let until = self.until.map(|until| format!("{column} <= {}", until.div_euclid(DAY_US)));
-        let both: Vec<String> = since.into_iter().chain(until).collect();
-        if both.is_empty() { "1".to_owned() } else { both.join(" AND ") }
+    fn days(&self) -> String {
+        if self.is_ever() {
+            return format!("day = {EVER}");
+        }
+        let since = self.since.map(|since| format!(" AND day >= {}", since.div_euclid(DAY_US)));
+        let until = self.until.map(|until| format!(" AND day <= {}", until.div_euclid(DAY_US)));
+        format!("day > {EVER}{}{}", since.unwrap_or_default(), until.unwrap_or_default())
     }
 
-    /// `FROM ... WHERE ...`, with `a` for the row, `k` for its kind and `p` for the party of that.
+    /// Whether it does not matter when it was.
+    pub(super) fn is_ever(&self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+
+    /// `FROM ... WHERE ...`, with `a` for the row and `k` for its kind.
     pub(crate) fn rows(&self) -> String {
+        // Whoever needs all of them and no order reads them as they lie.
+        let is_all = self.from == BY_TIME && self.is_ever();
+        self.rows_from(if is_all { "act AS a NOT INDEXED" } else { &self.from })
+    }
+
+    fn rows_from(&self, from: &str) -> String {
         let conditions = self.conditions.iter().map(|condition| format!(" AND {condition}"));
         let own = if self.has_kinds { "" } else { " AND k.matter <> 0" };
         format!(
-            "FROM {} CROSS JOIN kind AS k ON k.id = a.kind CROSS JOIN party AS p ON p.id = k.party WHERE 1{own}{}",
-            self.from,
+            "FROM {} CROSS JOIN kind AS k ON k.id = a.kind WHERE 1{own}{}",
+            from,
             conditions.collect::<String>()
         )
     }
 
     /// The statement that gives the rows' numbers.
     pub(super) fn ids(&self, order: Order, limit: Option<u64>) -> String {
+        let is_by_time = matches!(order, Order::Time | Order::Name);
         let order = match order {
             Order::Time | Order::Name => "a.started DESC",
             Order::Bytes => "a.sent + a.received DESC, a.started DESC",
             Order::Count => "a.lasted DESC, a.started DESC",
         };
         let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
-        format!("SELECT a.id {} ORDER BY {order}, a.id DESC{limit}", self.rows())
+        let rows = if is_by_time { self.rows_from(&self.from) } else { self.rows() };
+        format!("SELECT a.id {rows} ORDER BY {order}, a.id DESC{limit}")
     }
 }
 
