@@ -7,6 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::Access;
 
@@ -125,6 +126,8 @@ fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
     // With a log that is written ahead nobody who asks waits for the daemon. Without a wait for the disk at each
     // transaction the newest may be missing after a power cut, and comes again from the lines.
     write_ahead(connection)?;
+    // Whoever goes last would take the log's files away, and meet whoever comes then.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", CHECKPOINT_PAGES * 4096)?;
