@@ -129,8 +129,8 @@ impl Index {
     /// # Errors
     /// As [`Index::open`].
     pub fn reset(&mut self) -> Result<(), IndexError> {
-        if self.file.is_some() {
-            store::remove(&self.dir).map_err(|source| files(&self.dir, source))?;
+        if let Some(file) = self.file {
+            store::discard(&self.dir, file).map_err(|source| files(&self.dir, source))?;
         }
         *self = Self::open(&self.dir)?;
         Ok(())

@@ -1,6 +1,6 @@
 //! The index's file: opened, made, replaced.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
-use rustix::fs::Access;
+use rustix::fs::{Access, FlockOperation};
+use rustix::io::Errno;
 
 use super::schema::{DAY_US, EVER, TABLES, version};
 use super::{INDEX_FILE, IndexError, files, index};
 
+/// Who holds its lock may open or replace the index.
+const LOCK_FILE: &str = "audit.index.lock";
 /// What SQLite adds to the file's name for its own files beside it.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 /// How long one writer waits for another: longer than any batch takes, and than the indexes of a large trail.
@@ -42,6 +45,7 @@ pub(super) fn file_id(dir: &Path) -> io::Result<FileId> {
 
 /// Opens the index, made or replaced if that has to be.
 pub(super) fn open(dir: &Path) -> Result<(Connection, FileId), IndexError> {
+    let _lock = lock(dir).map_err(|source| files(dir, source))?;
     match try_open(dir) {
         Err(IndexError::Index { source, .. }) if is_damage(&source) => {
             tracing::warn!("the index in {} is made anew: {source}", dir.display());
@@ -52,6 +56,20 @@ pub(super) fn open(dir: &Path) -> Result<(Connection, FileId), IndexError> {
     }
 }
 
+/// Keeps others from opening or replacing the index at the same time: what SQLite locks is in the files themselves,
+/// which are exchanged here. It goes with what is given back.
+fn lock(dir: &Path) -> io::Result<File> {
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.join(LOCK_FILE))?;
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < deadline => thread::sleep(BUSY_TICK),
+            done => return done.map(|()| file).map_err(io::Error::from),
+        }
+    }
+}
+
 /// An index in memory.
 pub(super) fn in_memory() -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_in_memory()?;
@@ -59,8 +77,17 @@ pub(super) fn in_memory() -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Deletes the index, unless it is another one than `file` by now.
+pub(super) fn discard(dir: &Path, file: FileId) -> io::Result<()> {
+    let _lock = lock(dir)?;
+    match file_id(dir) {
+        Ok(found) if found == file => remove(dir),
+        _ => Ok(()),
+    }
+}
+
 /// Deletes the index.
-pub(super) fn remove(dir: &Path) -> io::Result<()> {
+fn remove(dir: &Path) -> io::Result<()> {
     for suffix in SUFFIXES {
         match fs::remove_file(dir.join(format!("{INDEX_FILE}{suffix}"))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
