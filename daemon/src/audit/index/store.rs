@@ -61,6 +61,7 @@ pub(super) fn open(dir: &Path) -> Result<(Connection, FileId), IndexError> {
 fn lock(dir: &Path) -> io::Result<File> {
     let file =
         OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.join(LOCK_FILE))?;
+    give_to_owner(dir, &file)?;
     let deadline = Instant::now() + BUSY;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -131,16 +132,19 @@ fn try_open(dir: &Path) -> Result<(Connection, FileId), IndexError> {
 fn make(dir: &Path) -> io::Result<()> {
     let path = dir.join(INDEX_FILE);
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(file) => {
-            let owner = fs::metadata(dir)?;
-            if rustix::process::geteuid().is_root() && owner.uid() != 0 {
-                std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-            }
-            Ok(())
-        }
+        Ok(file) => give_to_owner(dir, &file),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Gives a file that root has made to the directory's owner.
+fn give_to_owner(dir: &Path, file: &File) -> io::Result<()> {
+    let owner = fs::metadata(dir)?;
+    if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
 }
 
 /// Makes the connection fit, and the tables if there are none.
