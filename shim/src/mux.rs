@@ -211,6 +211,13 @@ impl Mux {
         listener.queue.pop_front()
     }
 
+    /// Forgets that a connection waited: it was that which was accepted, as far as is known.
+    pub(crate) fn doubt_acceptable(&mut self, listener: SocketId) {
+        if let Some(listener) = self.listeners.get_mut(&listener) {
+            listener.acceptable = false;
+        }
+    }
+
     /// Whether an accept would not wait, as far as is known; asks the daemon to tell when it would not.
     pub(crate) fn watch(&mut self, id: SocketId) -> bool {
         let dead = self.is_dead();

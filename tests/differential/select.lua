@@ -47,6 +47,21 @@ show.values("a server with a waiting client", names(known, r), #w, err)
 local accepted = server:accept()
 r, w, err = socket.select({server}, nil, 0)
 show.values("after accept", #r, err)
+-- Of a server whose descriptor is waited on it is told that another one waits while one is accepted.
+local polled = assert(socket.bind("127.0.0.1", 0))
+local _, polled_port = polled:getsockname()
+polled:getfd()
+local clients, accepteds = {}, {}
+for i = 1, 3 do clients[i] = assert(socket.connect("127.0.0.1", polled_port)) end
+for i = 1, 3 do
+  accepteds[i] = assert(polled:accept())
+  r, w, err = socket.select({polled}, nil, 0)
+  show.values("of three there are accepted", i, #r, err)
+end
+for i = 1, 3 do clients[i] = assert(socket.connect("127.0.0.1", polled_port)) end
+for i = 1, 3 do accepteds[i] = assert(polled:accept()) end
+r, w, err = socket.select({polled}, nil, 0)
+show.values("all three are accepted", #r, err)
 
 fresh:close()
 r = socket.select({accepted}, nil, 5)

@@ -128,7 +128,12 @@ impl Session {
         let early = line.pipe.mux().take_accepted(line.id);
         let endpoint = match early {
             Some(endpoint) => Ok(endpoint),
-            None => ask_for_connection(host, &line, limits),
+            None => {
+                let asked = ask_for_connection(host, &line, limits);
+                // The daemon may have told of the very connection that it gives.
+                line.pipe.mux().doubt_acceptable(line.id);
+                asked
+            }
         };
         // The next connection is news again for whoever waits on the descriptor.
         self.show_to_pollers(key);
