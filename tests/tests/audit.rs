@@ -161,6 +161,26 @@ fn a_connection_that_does_not_come_about_has_its_reason() {
 }
 
 #[test]
+fn what_the_policy_lets_through_and_a_limit_does_not_is_told() {
+    let daemon = own("allow = \"*\"\n[profile.limits]\nsockets = 1\nlookups = 0");
+    let script = r#"
+        local held = assert(socket.bind("127.0.0.1", 0))
+        print(select(2, socket.connect("127.0.0.1", 9)))
+        print(select(2, socket.dns.toip("name.example")))
+    "#;
+    run(&daemon, script).success();
+    let trail = daemon.trail();
+    for (action, limit) in [("connection-decided", "1 sockets"), ("lookup-decided", "0 name lookups")] {
+        let lines = trail.with_action(action);
+        assert!(!lines.is_empty(), "{action}: {:#?}", trail.lines());
+        for line in lines {
+            line.says(&[("/luasocketd/verdict", "deny"), ("/error/code", "limit")]);
+            assert!(line.text("/event/reason").contains(limit), "{line:?}");
+        }
+    }
+}
+
+#[test]
 fn each_way_in_which_a_connection_can_end_is_told() {
     let peer = Peer::start();
     let file = PolicyFile::own("allow = [\"127.0.0.1\"]");

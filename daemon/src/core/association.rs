@@ -95,8 +95,13 @@ impl Core {
             .map(|places| self.allowed_to_bind(client, bind.host, takes_ipv4, places, &asked))
             .transpose()?;
         let timeout_ms = self.bounded(client, bind.timeout_ms);
-        let (socket, origin) =
-            self.begin_change(client, request, bind.socket, kind, family, bind.window, timeout_ms, now)?;
+        let begun =
+            self.begin_change(client, request, bind.socket, kind, family, bind.window, timeout_ms, now);
+        let (socket, origin) = begun.inspect_err(|refusal| {
+            let findings =
+                found.clone().unwrap_or_else(|| Findings { verdict: verdict.clone(), ..Findings::default() });
+            self.record_refusal(client, asked.clone(), findings, refusal);
+        })?;
         let origin = Origin { record: Some(asked.id), ..origin };
         let reuse_address = bind.reuse_address;
         match found {
@@ -136,15 +141,15 @@ impl Core {
             Some((place, verdict)) => (Some(place), verdict),
             None => (None, self.judge_lookup(client, Some(Verb::Datagram), host, &asked)?),
         };
-        if let Err(refusal) = self.count_connect(client, now) {
-            let places = place.into_iter().collect();
-            let findings = Findings { places, verdict, ..Findings::default() };
-            self.record_refusal(client, asked, findings, &refusal);
-            return Err(refusal);
-        }
         let timeout_ms = self.bounded(client, set.timeout_ms);
-        let (socket, origin) =
-            self.begin_change(client, request, set.socket, kind, family, set.window, timeout_ms, now)?;
+        let begun = self.count_connect(client, now).and_then(|()| {
+            self.begin_change(client, request, set.socket, kind, family, set.window, timeout_ms, now)
+        });
+        let (socket, origin) = begun.inspect_err(|refusal| {
+            let places = place.clone().into_iter().collect();
+            let findings = Findings { places, verdict: verdict.clone(), ..Findings::default() };
+            self.record_refusal(client, asked.clone(), findings, refusal);
+        })?;
         let origin = Origin { record: Some(asked.id), ..origin };
         match place {
             Some(place) => {

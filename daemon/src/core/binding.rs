@@ -7,7 +7,6 @@ use std::time::Instant;
 use luasocketd_protocol::{Bind, Bound, Failure, Family, Kind, SocketId};
 
 use super::action::{Action, Reply};
-use super::client::Subject;
 use super::connecting::literal;
 use super::judging::sieve;
 use super::machine::{Core, shutting_down};
@@ -58,17 +57,7 @@ impl Core {
         };
         let (places, verdict) = self.places_to_bind(client, &bind, family, &asked)?;
         let timeout_ms = self.bounded(client, bind.timeout_ms);
-        let socket = match bind.socket {
-            Some(socket) => {
-                self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)?;
-                socket
-            }
-            None => {
-                let socket = self.new_socket(client, kind, State::Idle { family, bound: None })?;
-                self.begin_socket_call(client, request, socket, timeout_ms, now)?;
-                socket
-            }
-        };
+        let socket = self.begin_on_idle(client, request, bind.socket, kind, family, timeout_ms, now)?;
         match places {
             Some(places) => self.bind_to(socket, request, plan, places),
             None => {

@@ -12,7 +12,7 @@ use super::holding::Held;
 use super::machine::Core;
 use super::policy::Verdict;
 use super::question::{Lookup, Question};
-use super::recording::{Asked, Open};
+use super::recording::{Asked, Findings, Open};
 use super::slots::{ClientId, LookupId};
 use super::socket::State;
 use super::timers::Timer;
@@ -119,7 +119,13 @@ impl Core {
         verdict: Verdict,
     ) -> Result<LookupId, Failure> {
         let budget = &self.clients.get(client).ok_or_else(client_gone)?.budget;
-        let charge = budget.charge(Resource::Lookups, 1).map_err(over_limit)?;
+        let charge = match budget.charge(Resource::Lookups, 1).map_err(over_limit) {
+            Ok(charge) => charge,
+            Err(refusal) => {
+                self.record_refusal(client, asked, Findings { verdict, ..Findings::default() }, &refusal);
+                return Err(refusal);
+            }
+        };
         let is_asked_about = self.config.recorded && question.asks_a_server();
         let open = if is_asked_about { self.open_lookup(client, asked, verdict) } else { None };
         let decided = open.as_ref().map(|open| Arc::clone(&open.decided));

@@ -41,14 +41,12 @@ pub struct Identity {
     pub groups: Vec<u32>,
     /// The path that it has connected to, if it has not got its pipe in another way.
     pub socket: Option<String>,
-    /// The program that its process runs.
-    pub executable: Option<String>,
 }
 
 impl From<Credentials> for Identity {
     /// Somebody of whom no more is known.
     fn from(credentials: Credentials) -> Self {
-        Identity { credentials, groups: Vec::new(), socket: None, executable: None }
+        Identity { credentials, groups: Vec::new(), socket: None }
     }
 }
 

@@ -52,18 +52,12 @@ impl Core {
             self.judge_lookup(client, Some(Verb::Connect), host, &asked)?
         };
         let timeout_ms = self.bounded(client, connect.timeout_ms);
+        let begun = self.begin_on_idle(client, request, connect.socket, kind, family, timeout_ms, now);
+        let socket = begun.inspect_err(|refusal| {
+            let findings = Findings { verdict: verdict.clone(), ..Findings::default() };
+            self.record_refusal(client, asked.clone(), findings, refusal);
+        })?;
         let plan = ConnectPlan { host: host.to_owned(), asked, lookup: None, window: connect.window, own };
-        let socket = match connect.socket {
-            Some(socket) => {
-                self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)?;
-                socket
-            }
-            None => {
-                let socket = self.new_socket(client, kind, State::Idle { family, bound: None })?;
-                self.begin_socket_call(client, request, socket, timeout_ms, now)?;
-                socket
-            }
-        };
         match literal(host, connect.port, family) {
             _ if is_path => self.dial_path(client, socket, request, plan, verdict, now),
             Some(address) => self.dial(socket, request, plan, &[address], now),
@@ -73,6 +67,31 @@ impl Core {
             }
         }
         Ok(None)
+    }
+
+    /// Keeps a request for a socket that is to be connected or bound; it is made where there is none.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a request, each named")]
+    pub(crate) fn begin_on_idle(
+        &mut self,
+        client: ClientId,
+        request: u32,
+        socket: Option<SocketId>,
+        kind: Kind,
+        family: Family,
+        timeout_ms: Option<u64>,
+        now: Instant,
+    ) -> Result<SocketId, Failure> {
+        match socket {
+            Some(socket) => {
+                self.begin_call(client, request, Subject::Socket(socket), timeout_ms, now)?;
+                Ok(socket)
+            }
+            None => {
+                let socket = self.new_socket(client, kind, State::Idle { family, bound: None })?;
+                self.begin_socket_call(client, request, socket, timeout_ms, now)?;
+                Ok(socket)
+            }
+        }
     }
 
     /// What a socket that was made before has to be to be connected.

@@ -92,10 +92,7 @@ impl Datagrams {
 
     /// The port that it is bound to, 0 for none.
     pub(crate) fn port(&self) -> u16 {
-        match &self.bound {
-            Some(Place::Net(address)) => address.port(),
-            Some(Place::Path(_)) | None => 0,
-        }
+        self.bound.as_ref().and_then(Place::port).unwrap_or(0)
     }
 
     /// Whether its client waits for its number, still.

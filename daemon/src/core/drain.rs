@@ -69,7 +69,7 @@ impl Core {
         let linger = profile.and_then(|profile| profile.linger).unwrap_or(self.config.timeouts.linger);
         let until = now + linger;
         let Some(entry) = self.sockets.get_mut(id) else { return };
-        if !matches!(&entry.state, State::Connected(flow) if flow.held() > 0 && !flow.failed) {
+        if !entry.is_delivering() {
             return self.forget_socket(id);
         }
         if let State::Connected(flow) = std::mem::replace(&mut entry.state, State::Reserved) {
@@ -225,8 +225,7 @@ impl Core {
     /// Ends what the trail follows of a socket whose client goes, unless bytes that were accepted are still to be
     /// delivered.
     fn end_unless_delivering(&mut self, id: SocketId, end: End) {
-        let Some(socket) = self.sockets.get(id) else { return };
-        if !matches!(&socket.state, State::Connected(flow) if flow.held() > 0 && !flow.failed) {
+        if !self.sockets.get(id).is_some_and(Socket::is_delivering) {
             self.end_records(id, end, None);
         }
     }

@@ -78,6 +78,17 @@ impl Core {
         }
     }
 
+    /// Tells the trail how things have ended whose decision is still being recorded.
+    pub(crate) fn release_ends(&mut self) {
+        let mut held: Vec<(TrailId, Held)> = self.held.drain().collect();
+        held.sort_by_key(|(id, _)| *id);
+        for (_, held) in held {
+            if let Held::End(socket, record) = held {
+                self.act(Action::Record { record, socket, wanted: false });
+            }
+        }
+    }
+
     /// Fails what was held: it is not done, as it cannot be recorded.
     fn refuse_held(&mut self, id: TrailId, held: Held, failure: Failure) {
         match held {

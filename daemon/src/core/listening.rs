@@ -46,17 +46,15 @@ impl Core {
             None => ("*".to_owned(), Place::Net(unspecified(family))),
         };
         let kind = self.own(client, socket)?.kind;
-        let port = match &local {
-            Place::Net(address) => Some(address.port().to_string()),
-            Place::Path(_) => None,
-        };
+        let port = local.port().map(|port| port.to_string());
         let asked = self.asked(Matter::Listener, kind, &host, port.as_deref());
         let verdict = self.judge_place(client, Verb::Listen, &host, &local, &asked)?;
-        self.begin_call(client, request, Subject::Socket(socket), None, now)?;
+        let findings = Findings { places: vec![local.clone()], verdict, ..Findings::default() };
+        let begun = self.begin_call(client, request, Subject::Socket(socket), None, now);
+        begun.inspect_err(|refusal| self.record_refusal(client, asked.clone(), findings.clone(), refusal))?;
         let entry = self.own(client, socket)?;
         entry.note_admitted(Verb::Listen, &host, vec![local.clone()]);
         entry.state = State::Starting { request, family, bound };
-        let findings = Findings { places: vec![local.clone()], verdict, ..Findings::default() };
         self.record_socket(socket, asked, findings, Held::Listen(socket, backlog));
         if let Some(entry) = self.sockets.get_mut(socket) {
             entry.opens.iter_mut().for_each(|open| open.local = Some(local.clone()));
@@ -166,10 +164,7 @@ impl Core {
         if let Some(entry) = self.sockets.get_mut(socket) {
             entry.admitted = admitted;
         }
-        let port = match &names.peer {
-            Place::Net(address) => Some(address.port().to_string()),
-            Place::Path(_) => None,
-        };
+        let port = names.peer.port().map(|port| port.to_string());
         let asked = self.asked(Matter::Accepted, kind, &names.peer.host(), port.as_deref());
         let asked = Asked { parent: listening.as_ref().map(|decided| decided.id), ..asked };
         let verdict = listening.map(|decided| decided.verdict.clone()).unwrap_or_default();

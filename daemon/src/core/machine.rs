@@ -103,7 +103,7 @@ impl Core {
     /// [`Code::ShuttingDown`] while the daemon drains, [`Code::Limit`] when the table is full.
     pub fn add_client(&mut self, identity: impl Into<Identity>, now: Instant) -> Result<ClientId, Failure> {
         self.now = now;
-        let Identity { credentials, groups, socket, executable } = identity.into();
+        let Identity { credentials, groups, socket } = identity.into();
         if self.draining.is_some() {
             return Err(shutting_down());
         }
@@ -111,7 +111,7 @@ impl Core {
         let budget = Budget::new(self.config.limits.clone());
         let party = Party {
             credentials,
-            executable,
+            executable: None,
             name: String::new(),
             lua: String::new(),
             profile: String::new(),
@@ -207,14 +207,18 @@ impl Core {
     /// Counts bytes that were pushed to the socket's client.
     pub fn on_pushed(&mut self, socket: SocketId, length: usize, now: Instant) {
         self.now = now;
-        let is_datagram = self.sockets.get(socket).is_some_and(|socket| socket.kind.is_datagram());
-        let payload = if is_datagram { length.saturating_sub(DATAGRAM_OVERHEAD) } else { length };
+        let payload = match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {
+            Some(State::Connected(flow) | State::Closing { flow, .. }) => {
+                flow.on_pushed(length);
+                length
+            }
+            Some(State::Datagrams(datagrams)) => {
+                datagrams.on_pushed(length);
+                length.saturating_sub(DATAGRAM_OVERHEAD)
+            }
+            _ => return,
+        };
         self.count_bytes(socket, Way::FromNetwork, payload, now);
-        match self.sockets.get_mut(socket).map(|socket| &mut socket.state) {
-            Some(State::Connected(flow) | State::Closing { flow, .. }) => flow.on_pushed(length),
-            Some(State::Datagrams(datagrams)) => datagrams.on_pushed(length),
-            _ => {}
-        }
     }
 
     /// Counts bytes that the network has taken from the socket's queue.
@@ -309,6 +313,7 @@ pub(crate) fn shutting_down() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::super::options::GROUPS_MAX;
+    use super::super::recording::PEERS_MAX;
     use super::*;
 
     #[test]
@@ -324,6 +329,8 @@ mod tests {
         }
         assert!(documented.contains(&format!("and {PIPE_BYTES} for the pipe")));
         assert!(documented.contains(&format!("at most {GROUPS_MAX} multicast groups")));
+        let audited = include_str!("../../../docs/audit.md");
+        assert!(audited.contains(&format!("At most {PEERS_MAX} peers")));
         let keys = Resource::ALL.iter().map(|resource| (resource.to_string(), resource.key()));
         let rates = Rates::KEYS.iter().map(|&(key, name)| (name.to_owned(), key));
         for (name, key) in keys.chain(rates) {

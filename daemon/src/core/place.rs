@@ -27,6 +27,14 @@ impl Place {
         }
     }
 
+    /// Its port, of an address.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self {
+            Place::Net(address) => Some(address.port()),
+            Place::Path(_) => None,
+        }
+    }
+
     /// Itself as a host that is asked for.
     pub(crate) fn host(&self) -> Cow<'_, str> {
         match self {

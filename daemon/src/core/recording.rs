@@ -263,12 +263,20 @@ impl Core {
         for open in lookups {
             self.end_record(None, open, End::DaemonEnded, None);
         }
+        // Nobody waits for the decisions any more that are on their way to the disk; the ends follow them there.
+        self.release_ends();
     }
 
     /// Makes room for one more peer of a datagram socket.
     pub(crate) fn displace_peer(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get(id) else { return };
-        let peers = || socket.opens.iter().filter(|open| open.decided.matter == Matter::DatagramPeer);
+        let State::Datagrams(datagrams) = &socket.state else { return };
+        // Whoever the socket is connected to is sent to without being named again.
+        let is_other = |open: &&Open| !datagrams.peer().is_some_and(|peer| open.is_peer(peer));
+        let peers = || {
+            let all = socket.opens.iter().filter(|open| open.decided.matter == Matter::DatagramPeer);
+            all.filter(is_other)
+        };
         if peers().count() < PEERS_MAX {
             return;
         }
@@ -336,5 +344,38 @@ pub(crate) fn end_of(failure: &Failure) -> End {
         | Code::Version
         | Code::ShuttingDown
         | Code::Unrecorded => End::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use luasocketd_protocol::{Call, Connect, Family, Hello};
+
+    use super::super::action::Input;
+    use super::super::client::Credentials;
+    use super::super::machine::Config;
+    use super::super::policy::Policy;
+    use super::*;
+
+    #[test]
+    fn what_is_still_being_recorded_when_the_daemon_ends_has_its_end_behind_it() {
+        let now = Instant::now();
+        let policy = Policy::new(vec!["*".parse().unwrap()]);
+        let mut core = Core::new(Config { policy, recorded: true, ..Config::default() }, now);
+        let client = core.add_client(Credentials { uid: 0, gid: 0, pid: 1 }, now).unwrap();
+        let hello = Hello { version: 1, client: "test", lua: "" };
+        core.handle(Input::Request { client, request: 1, call: Call::Hello(hello) }, now);
+        let (host, port, family) = ("192.0.2.1", "80", Family::Unspec);
+        let connect = Connect { socket: None, host, port, family, timeout_ms: None, window: 0 };
+        core.handle(Input::Request { client, request: 2, call: Call::Connect(connect) }, now);
+        core.end_trail(now);
+        let records: Vec<Record> = std::iter::from_fn(|| core.poll_action())
+            .filter_map(|action| match action {
+                Action::Record { record, .. } => Some(record),
+                _ => None,
+            })
+            .collect();
+        let [Record::Decided(decided), Record::Ended(ended)] = &records[..] else { panic!("{records:?}") };
+        assert_eq!((ended.decided.id, ended.end), (decided.id, End::DaemonEnded));
     }
 }

@@ -155,6 +155,11 @@ pub(crate) struct AcceptPlan {
 }
 
 impl Socket {
+    /// Whether bytes that its client has sent are still to be delivered.
+    pub(crate) fn is_delivering(&self) -> bool {
+        matches!(&self.state, State::Connected(flow) if flow.held() > 0 && !flow.failed)
+    }
+
     /// Notes what the policy has allowed, in the place of what it allowed before to the same end.
     pub(crate) fn note_admitted(&mut self, verb: Verb, host: &str, places: Vec<Place>) {
         self.admitted.retain(|admitted| admitted.verb != verb);

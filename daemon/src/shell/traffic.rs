@@ -40,6 +40,7 @@ impl Turn {
 impl Worker {
     /// Does what a client has said, and reads once more from it, as far as its turn goes.
     pub(crate) fn serve_client(&mut self, id: ClientId) {
+        // Once in a turn, which bounds what comes of it.
         if self.waits_for_trail() {
             return;
         }
@@ -75,8 +76,7 @@ impl Worker {
         let mut reader = std::mem::take(&mut pipe.reader);
         let mut touched = std::mem::take(&mut self.touched);
         let outcome = loop {
-            let is_held = self.waits_for_trail();
-            if is_held || turn.is_over() || self.pipes.get(id).is_none_or(Pipe::is_clogged) {
+            if turn.is_over() || self.pipes.get(id).is_none_or(Pipe::is_clogged) {
                 break Ok(());
             }
             match reader.next_frame() {

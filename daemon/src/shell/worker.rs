@@ -203,7 +203,7 @@ impl Worker {
         let credentials = Credentials { uid: peer.uid(), gid: peer.gid(), pid };
         widen(&stream);
         let groups = peer_groups(&stream)?;
-        let identity = Identity { credentials, groups, socket: path, executable: None };
+        let identity = Identity { credentials, groups, socket: path };
         let id = match self.core.add_client(identity, Instant::now()) {
             Ok(id) => id,
             Err(failure) => {
