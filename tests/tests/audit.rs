@@ -164,8 +164,8 @@ fn a_connection_that_does_not_come_about_has_its_reason() {
 fn what_the_policy_lets_through_and_a_limit_does_not_is_told() {
     let daemon = own("allow = \"*\"\n[profile.limits]\nsockets = 1\nlookups = 0");
     let script = r#"
-        local held = assert(socket.bind("127.0.0.1", 0))
-        print(select(2, socket.connect("127.0.0.1", 9)))
+        local held = assert(socket.udp4())
+        print(select(2, socket.tcp():connect("127.0.0.1", 9)))
         print(select(2, socket.dns.toip("name.example")))
     "#;
     run(&daemon, script).success();

@@ -118,15 +118,18 @@ impl Core {
         asked: Asked,
         verdict: Verdict,
     ) -> Result<LookupId, Failure> {
+        let is_asked_about = self.config.recorded && question.asks_a_server();
         let budget = &self.clients.get(client).ok_or_else(client_gone)?.budget;
         let charge = match budget.charge(Resource::Lookups, 1).map_err(over_limit) {
             Ok(charge) => charge,
             Err(refusal) => {
-                self.record_refusal(client, asked, Findings { verdict, ..Findings::default() }, &refusal);
+                if is_asked_about {
+                    let findings = Findings { verdict, ..Findings::default() };
+                    self.record_refusal(client, asked, findings, &refusal);
+                }
                 return Err(refusal);
             }
         };
-        let is_asked_about = self.config.recorded && question.asks_a_server();
         let open = if is_asked_about { self.open_lookup(client, asked, verdict) } else { None };
         let decided = open.as_ref().map(|open| Arc::clone(&open.decided));
         let pending = PendingLookup { purpose, since: self.now, open, _charge: charge };
