@@ -158,13 +158,20 @@ fn all_lines(directory: &Path) -> Vec<serde_json::Value> {
     let mut rotated: Vec<PathBuf> = fs::read_dir(directory)
         .expect("the trail is there")
         .map(|entry| entry.expect("a directory can be listed").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "gz"))
+        // The last one may not be compressed yet.
+        .filter(|path| path.extension().is_some_and(|extension| extension == "gz" || extension == "jsonl"))
+        .filter(|path| path.file_name().is_some_and(|name| name != "audit.jsonl"))
         .collect();
     rotated.sort();
     let mut text = Vec::new();
-    for path in rotated {
+    for path in &rotated {
+        // Both are there while one is made of the other.
+        let packed = path.with_extension("jsonl.gz");
+        if path != &packed && rotated.contains(&packed) {
+            continue;
+        }
         let output =
-            std::process::Command::new("gzip").arg("-dc").arg(&path).output().expect("gzip is there");
+            std::process::Command::new("gzip").arg("-dcf").arg(path).output().expect("gzip is there");
         assert!(output.status.success(), "{}", path.display());
         text.extend(output.stdout);
     }
