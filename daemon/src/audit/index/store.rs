@@ -21,7 +21,7 @@ const LOCK_FILE: &str = "audit.index.lock";
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 /// How long one writer waits for another: longer than any batch takes, and than the indexes of a large trail.
 const BUSY: Duration = Duration::from_secs(300);
-/// How often it is tried again where SQLite does not wait by itself: another connection needs about a millisecond.
+/// How often it is tried again to get the lock: whoever has it needs about a millisecond.
 const BUSY_TICK: Duration = Duration::from_millis(5);
 /// Pages at hand, in KiB.
 const CACHE_KIB: i64 = 32 << 10;
@@ -156,7 +156,7 @@ fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     // With a log that is written ahead nobody who asks waits for the daemon. Without a wait for the disk at each
     // transaction the newest may be missing after a power cut, and comes again from the lines.
-    write_ahead(connection)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
     // Whoever goes last would take the log's files away, and meet whoever comes then.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "synchronous", "normal")?;
@@ -183,23 +183,6 @@ fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
             Some("it is of another form".to_owned()),
         )),
-    }
-}
-
-/// Gives the database its log. While another connection does the same, SQLite says at once that it is busy, whatever
-/// the time for that is: two that made the log would wait for each other.
-fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
-    let deadline = Instant::now() + BUSY;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "wal") {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && Instant::now() < deadline =>
-            {
-                thread::sleep(BUSY_TICK);
-            }
-            done => return done,
-        }
     }
 }
 
