@@ -188,6 +188,23 @@ fn a_damaged_or_foreign_index_is_made_anew() {
 }
 
 #[test]
+fn no_link_in_the_place_of_the_lock_or_the_index_is_followed() {
+    for name in ["audit.index.lock", INDEX_FILE] {
+        let mut trail = Trail::new();
+        trail.decide(1, 0, "a.example");
+        let elsewhere = tempfile::tempdir().unwrap();
+        let target = elsewhere.path().join("target");
+        std::os::unix::fs::symlink(&target, trail.path().join(name)).unwrap();
+        let opened = Index::open(trail.path()).map(drop);
+        assert!(!target.exists(), "{name} is made behind the link");
+        if name != INDEX_FILE {
+            // The index itself is replaced, as all is that is no index.
+            assert!(opened.unwrap_err().to_string().contains("symbolic link"), "{name}");
+        }
+    }
+}
+
+#[test]
 fn another_trail_in_the_same_place_is_another_trail() {
     let mut trail = Trail::new();
     for number in 1..=5 {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, Transaction, TransactionBehavior};
 use thiserror::Error;
 
+use super::files::FileId;
 use dictionary::Dictionaries;
 use insert::Inserter;
 pub(crate) use insert::split_id;
@@ -92,7 +93,7 @@ pub struct Index {
     dir: PathBuf,
     dictionaries: Dictionaries,
     /// Of the file that is open; none in memory.
-    file: Option<store::FileId>,
+    file: Option<FileId>,
 }
 
 impl Index {
