@@ -67,6 +67,8 @@ fn a_decision_and_its_end_are_one() {
     assert_eq!(entry.destination.as_ref().unwrap().bytes, Some(1000));
     assert_eq!(entry.network.as_ref().unwrap().bytes, Some(1010));
     assert_eq!((&entry.user, &entry.process, &entry.rule), (&said.user, &said.process, &said.rule));
+    let printed = serde_json::to_value(entry).unwrap();
+    assert!(printed.get("host").is_none() && printed.get("ecs").is_none(), "{printed}");
     assert_eq!(ask(&index, &Filter { end: Some("interrupted"), ..everything() }).len(), 1);
     assert_eq!(ask(&index, &Filter { state: Some(State::Live), ..everything() }).len(), 0);
 }

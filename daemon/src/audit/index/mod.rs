@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, InterruptHandle, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use thiserror::Error;
 
 use super::files::FileId;
@@ -176,11 +176,6 @@ impl Index {
         status.map_err(|source| index(&self.dir, source))
     }
 
-    /// What ends a question from another thread.
-    pub fn interrupt_handle(&self) -> InterruptHandle {
-        self.connection.get_interrupt_handle()
-    }
-
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -318,12 +313,6 @@ impl IndexError {
     pub fn is_damage(&self) -> bool {
         let IndexError::Index { source, .. } = self else { return false };
         store::is_damage(source)
-    }
-
-    /// Whether somebody has ended the question.
-    pub fn is_interrupt(&self) -> bool {
-        let IndexError::Index { source, .. } = self else { return false };
-        source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
     }
 }
 
