@@ -202,8 +202,11 @@ pub(super) fn prune(connection: &mut Connection, oldest: i64, at_once: i64) -> r
             range,
         )?;
         let deleted = transaction.execute(&format!("DELETE FROM act WHERE {GONE}"), range)?;
+        // Behind many that are still open there may be more.
+        let is_old = "SELECT EXISTS (SELECT 1 FROM act WHERE id > ?1 AND id <= ?2 AND line < ?3)";
+        let has_old: bool = transaction.query_row(is_old, range, |row| row.get(0))?;
         transaction.commit()?;
-        if deleted == 0 {
+        if deleted == 0 && !has_old {
             break;
         }
         after = last;
@@ -211,4 +214,27 @@ pub(super) fn prune(connection: &mut Connection, oldest: i64, at_once: i64) -> r
     connection.execute("DELETE FROM tally WHERE count <= 0", [])?;
     connection.execute("UPDATE state SET pruned = ?1", [oldest])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_gone_is_deleted_behind_what_is_open() {
+        let mut connection = in_memory().unwrap();
+        for (id, is_open) in [(1, true), (2, true), (3, false), (4, false), (5, false)] {
+            let add = "INSERT INTO act (id, kind, started, open, sent, received, line) VALUES (?1, 1, 0, ?2, 0, 0, ?1)";
+            connection.execute(add, (id, is_open)).unwrap();
+        }
+        prune(&mut connection, 5, 2).unwrap();
+        let left: Vec<i64> = connection
+            .prepare("SELECT id FROM act ORDER BY id")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        assert_eq!(left, [1, 2, 5]);
+    }
 }
