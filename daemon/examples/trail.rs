@@ -17,10 +17,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use luasocketd::audit::{
-    Client, Destination, Dns, Ecs, Entry, Event, Failure, Group, Host, Luasocketd, Network, Process,
-    Question, Rule, Side, User,
+    Client, Destination, Dns, Ecs, Entry, Event, Failure, Group, Hash, Host, Luasocketd, Network, OWN_MATTER,
+    Own, Process, Question, Rule, Side, User,
 };
-use sha2::{Digest, Sha256};
 
 const CLIENTS: u64 = 50;
 const USERS: u64 = 20;
@@ -60,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut number = 0;
     let mut run = 0;
     let mut now = BEGIN_US;
-    trail.write(own_line("trail-started", "run-0000-", &mut number, now))?;
+    trail.write(own_line(Own::Started, "run-0000-", &mut number, now))?;
     while trail.sequence + (open.len() as u64) < options.records {
         now += step / 2 + i64::try_from(dice.below(u64::try_from(step)?.max(1)))?;
         while open.peek().is_some_and(|Reverse((at, _))| *at <= now) {
@@ -77,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 ended.map_or(Ok(()), |ended| trail.write(interrupted(ended, now)))?;
             }
             let name = format!("run-{run:04}-");
-            let mut lost = own_line("trail-started", &name, &mut number, now);
+            let mut lost = own_line(Own::Started, &name, &mut number, now);
             lost.luasocketd.lost = Some(run * 3);
             trail.write(lost)?;
         }
@@ -93,7 +92,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// One of the trail's own lines.
-fn own_line(action: &str, run: &str, number: &mut u64, now: i64) -> Entry {
+fn own_line(own: Own, run: &str, number: &mut u64, now: i64) -> Entry {
     *number += 1;
     Entry {
         timestamp: time(now),
@@ -101,12 +100,12 @@ fn own_line(action: &str, run: &str, number: &mut u64, now: i64) -> Entry {
             id: format!("{run}{number}"),
             kind: "event".into(),
             category: vec!["process".into()],
-            types: vec!["info".into()],
-            action: action.into(),
+            types: vec![own.kind().into()],
+            action: own.action().into(),
             outcome: "success".into(),
             ..Event::default()
         },
-        luasocketd: Luasocketd { matter: "trail".into(), ..Luasocketd::default() },
+        luasocketd: Luasocketd { matter: OWN_MATTER.into(), ..Luasocketd::default() },
         ..common()
     }
 }
@@ -292,7 +291,7 @@ fn lasts(dice: &mut Dice, step: i64) -> i64 {
 fn common() -> Entry {
     Entry {
         host: Some(Host { hostname: "machine.example".into() }),
-        ecs: Ecs { version: "8.11.0".into() },
+        ecs: Ecs { version: "8.17.0".into() },
         ..Entry::default()
     }
 }
@@ -333,14 +332,14 @@ struct Trail {
     first: u64,
     sequence: u64,
     bytes: u64,
-    hash: [u8; 32],
+    hash: Hash,
 }
 
 impl Trail {
     fn new(options: &Options) -> Result<Self, Box<dyn Error>> {
         let file = BufWriter::new(File::create(options.directory.join("audit.jsonl"))?);
         let (directory, rotate) = (options.directory.clone(), options.rotate);
-        Ok(Trail { directory, rotate, file, first: 1, sequence: 0, bytes: 0, hash: [0; 32] })
+        Ok(Trail { directory, rotate, file, first: 1, sequence: 0, bytes: 0, hash: Hash::default() })
     }
 
     fn write(&mut self, mut entry: Entry) -> Result<(), Box<dyn Error>> {
@@ -351,12 +350,8 @@ impl Trail {
         entry.event.sequence = self.sequence;
         let mut line = serde_json::to_vec(&entry)?;
         line.pop();
-        let mut hash = Sha256::new();
-        hash.update(self.hash);
-        hash.update(&line);
-        self.hash = hash.finalize().into();
-        let hex: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        line.extend_from_slice(format!(",\"hash\":{{\"sha256\":\"{hex}\"}}}}\n").as_bytes());
+        self.hash = self.hash.then(&line);
+        line.extend_from_slice(format!(",\"hash\":{{\"sha256\":\"{}\"}}}}\n", self.hash).as_bytes());
         self.bytes += line.len() as u64;
         self.file.write_all(&line)?;
         Ok(())

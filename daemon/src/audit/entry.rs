@@ -45,7 +45,8 @@ pub struct Entry {
     pub host: Option<Host>,
     /// What ECS has no names for.
     pub luasocketd: Luasocketd,
-    /// The version of the schema.
+    /// The version of the schema; of every line, but not of what comes from the index.
+    #[serde(default, skip_serializing_if = "Ecs::is_unknown")]
     pub ecs: Ecs,
 }
 
@@ -272,4 +273,10 @@ pub struct Client {
 pub struct Ecs {
     /// The version of the schema that the names are from.
     pub version: String,
+}
+
+impl Ecs {
+    fn is_unknown(&self) -> bool {
+        self.version.is_empty()
+    }
 }

@@ -1,8 +1,8 @@
 //! The files of a trail, by their names.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -18,6 +18,9 @@ pub(super) const HEAD: &str = "audit.head";
 pub(super) const LOCK: &str = "audit.lock";
 /// Behind the name of a file that is not whole yet.
 pub(super) const UNFINISHED: &str = ".new";
+
+/// What is read at once.
+pub(super) const READ_AT_ONCE: usize = 1 << 17;
 
 /// Records are for their owner only.
 const MODE: u32 = 0o600;
@@ -37,16 +40,20 @@ impl Segment {
         self.first.is_none()
     }
 
+    /// Whether it is compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        is_compressed(&self.path)
+    }
+
     /// Opens it; one that is compressed in this moment in its new form.
     ///
     /// # Errors
     /// What the system says.
     pub fn open(&self) -> io::Result<Box<dyn BufRead>> {
-        let is_compressed = |path: &Path| path.extension().is_some_and(|extension| extension == "gz");
         let open = |path: &Path| -> io::Result<Box<dyn BufRead>> {
-            let file = BufReader::with_capacity(1 << 16, File::open(path)?);
+            let file = BufReader::with_capacity(READ_AT_ONCE, File::open(path)?);
             if is_compressed(path) {
-                return Ok(Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file))));
+                return Ok(Box::new(BufReader::with_capacity(READ_AT_ONCE, MultiGzDecoder::new(file))));
             }
             Ok(Box::new(file))
         };
@@ -57,6 +64,10 @@ impl Segment {
             opened => opened,
         }
     }
+}
+
+fn is_compressed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gz")
 }
 
 /// The path with `suffix` behind it.
@@ -129,6 +140,7 @@ pub(super) fn open_file(path: &Path, make: Make) -> io::Result<File> {
         Make::No => &mut options,
         Make::IfMissing => options.create(true),
         Make::Anew => options.create(true).truncate(true),
+        Make::New => options.create_new(true),
     };
     options.open(path)
 }
@@ -142,6 +154,18 @@ pub(super) enum Make {
     IfMissing,
     /// Always, and empty.
     Anew,
+    /// Only where there is nothing, not even a link.
+    New,
+}
+
+/// Device and number: which file it is, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+impl FileId {
+    pub(super) fn of(file: &Metadata) -> Self {
+        FileId(file.dev(), file.ino())
+    }
 }
 
 /// Puts a whole file in place: after a crash it is there with all of its bytes, or not at all.

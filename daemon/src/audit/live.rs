@@ -1,18 +1,18 @@
 //! The live file: what is written to, as long as it is the file that its name leads to.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::files::{LIVE, Make, open_file};
+use super::files::{FileId, LIVE, Make, open_file};
 
 /// The live file.
 #[derive(Debug)]
 pub(super) struct Live {
     path: PathBuf,
     file: File,
-    identity: (u64, u64),
+    identity: FileId,
     /// Bytes of whole lines that count as written.
     length: u64,
     /// Whether there may be more bytes behind them, of lines that do not count.
@@ -42,7 +42,7 @@ impl Live {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
         }
         let has_rest = metadata.len() > length;
-        Ok(Live { path: directory.join(LIVE), identity: identity(&metadata), file, length, has_rest })
+        Ok(Live { path: directory.join(LIVE), identity: FileId::of(&metadata), file, length, has_rest })
     }
 
     /// Bytes that count as written.
@@ -65,7 +65,7 @@ impl Live {
             }
             Err(error) => return Err(format!("cannot look at {path}: {error}")),
         };
-        let is_ours = identity(&found) == self.identity;
+        let is_ours = FileId::of(&found) == self.identity;
         let has_length = found.len() == self.length || (self.has_rest && found.len() > self.length);
         match () {
             () if is_ours && has_length => Ok(Standing::Ours),
@@ -97,7 +97,7 @@ impl Live {
         // Lines in a file that was taken away meanwhile are no record that anybody finds.
         let length = self.length + lines.len() as u64;
         let found = fs::symlink_metadata(&self.path).ok();
-        if found.is_some_and(|found| identity(&found) == self.identity && found.len() == length) {
+        if found.is_some_and(|found| FileId::of(&found) == self.identity && found.len() == length) {
             return Ok(());
         }
         Err(format!("{} was replaced or changed while it was written to", self.path.display()))
@@ -126,8 +126,4 @@ impl Live {
         }
         Ok(())
     }
-}
-
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
 }

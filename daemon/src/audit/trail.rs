@@ -152,7 +152,7 @@ impl Trail {
     /// Takes a record, with the time as it is now. `wanted` says that what it is about begins only when it is
     /// written: then that is to wait, or not to happen at all.
     pub fn append(&self, record: Record, wanted: bool) -> Appended {
-        if let Some(reason) = self.shared.failing().filter(|_| wanted) {
+        if wanted && let Some(reason) = self.shared.failing() {
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
             return Appended::Refused(reason);
         }

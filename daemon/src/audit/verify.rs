@@ -8,12 +8,11 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::chain::Point;
 use super::check::{Check, Fault, Noted};
-use super::files::{Found, HEAD, LIVE, Segment, read_head, read_line, segments};
+use super::files::{FileId, Found, HEAD, LIVE, Segment, read_head, read_line, segments};
 
 /// The most faults that are told one by one; a file that is no trail has one on every line.
 pub const FAULTS_MAX: usize = 100;
@@ -129,7 +128,7 @@ const LOOKS_MAX: usize = 8;
 /// The files of a trail, opened so that a rotation meanwhile hides or repeats none.
 fn all_of(directory: &Path) -> io::Result<Vec<(Segment, Reader)>> {
     let live = directory.join(LIVE);
-    let identity = || fs::metadata(&live).map(|file| (file.dev(), file.ino())).ok();
+    let identity = || fs::metadata(&live).map(|file| FileId::of(&file)).ok();
     let mut looks = 0;
     loop {
         let before = identity();

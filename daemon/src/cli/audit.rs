@@ -8,12 +8,9 @@ use ipnet::IpNet;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ZonedDateTime};
-use luasocketd::audit::{Dimension, Filter, Moment, Order, Point, State};
+use luasocketd::audit::{Dimension, Filter, Moment, OWN_MATTER, Order, Point, State};
 use luasocketd::core::policy::Decision;
 use luasocketd::core::trail::{End, Matter};
-
-/// The word of the trail's own lines.
-const OWN_MATTER: &str = "trail";
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("question").multiple(false))]
@@ -126,11 +123,10 @@ impl AuditOptions {
 
     /// What comes first.
     pub fn order(&self) -> Order {
-        let time = matches!(self.by, None | Some(Dimension::Day | Dimension::Hour));
-        let usual = match (self.by, time) {
-            (None, _) => Order::Time,
-            (Some(_), true) => Order::Name,
-            (Some(_), false) => Order::Bytes,
+        let usual = match self.by {
+            None => Order::Time,
+            Some(Dimension::Day | Dimension::Hour) => Order::Name,
+            Some(_) => Order::Bytes,
         };
         self.sort.unwrap_or(usual)
     }

@@ -67,6 +67,8 @@ fn a_decision_and_its_end_are_one() {
     assert_eq!(entry.destination.as_ref().unwrap().bytes, Some(1000));
     assert_eq!(entry.network.as_ref().unwrap().bytes, Some(1010));
     assert_eq!((&entry.user, &entry.process, &entry.rule), (&said.user, &said.process, &said.rule));
+    let printed = serde_json::to_value(entry).unwrap();
+    assert!(printed.get("host").is_none() && printed.get("ecs").is_none(), "{printed}");
     assert_eq!(ask(&index, &Filter { end: Some("interrupted"), ..everything() }).len(), 1);
     assert_eq!(ask(&index, &Filter { state: Some(State::Live), ..everything() }).len(), 0);
 }
@@ -185,6 +187,23 @@ fn a_damaged_or_foreign_index_is_made_anew() {
     // Another version's.
     rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 1).unwrap();
     assert_eq!(ask(&trail.index(), &everything()).len(), 3001);
+}
+
+#[test]
+fn no_link_in_the_place_of_the_lock_or_the_index_is_followed() {
+    for name in ["audit.index.lock", INDEX_FILE] {
+        let mut trail = Trail::new();
+        trail.decide(1, 0, "a.example");
+        let elsewhere = tempfile::tempdir().unwrap();
+        let target = elsewhere.path().join("target");
+        std::os::unix::fs::symlink(&target, trail.path().join(name)).unwrap();
+        let opened = Index::open(trail.path()).map(drop);
+        assert!(!target.exists(), "{name} is made behind the link");
+        if name != INDEX_FILE {
+            // The index itself is replaced, as all is that is no index.
+            assert!(opened.unwrap_err().to_string().contains("symbolic link"), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The questions to the audit trail, by the library.
 
-#![allow(clippy::unwrap_used)] // helpers panic where a test would
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod documented;
 mod index;

@@ -7,9 +7,8 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use luasocketd::audit::{
-    Client, Destination, Entry, Event, Index, Luasocketd, Network, Process, Rule, Side, User,
+    Client, Destination, Entry, Event, Hash, Index, Luasocketd, Network, Process, Rule, Side, User,
 };
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// A trail of its own; it goes with its directory.
@@ -17,7 +16,7 @@ pub struct Trail {
     pub directory: TempDir,
     sequence: u64,
     first: u64,
-    hash: [u8; 32],
+    hash: Hash,
 }
 
 /// 2026-03-01T00:00:00Z.
@@ -30,7 +29,7 @@ pub fn time(seconds: i64) -> String {
 
 impl Trail {
     pub fn new() -> Self {
-        Trail { directory: tempfile::tempdir().unwrap(), sequence: 0, first: 1, hash: [0; 32] }
+        Trail { directory: tempfile::tempdir().unwrap(), sequence: 0, first: 1, hash: Hash::default() }
     }
 
     /// Another one in its place.
@@ -48,8 +47,8 @@ impl Trail {
         entry.event.sequence = self.sequence;
         let mut line = serde_json::to_string(&entry).unwrap();
         line.pop();
-        self.hash = Sha256::new().chain_update(self.hash).chain_update(&line).finalize().into();
-        let hash: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.hash = self.hash.then(line.as_bytes());
+        let hash = self.hash;
         self.write_text(&format!("{line},\"hash\":{{\"sha256\":\"{hash}\"}}}}\n"));
     }
 

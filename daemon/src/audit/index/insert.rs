@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
+use super::super::super::core::policy::Decision;
 use super::super::super::core::trail::Matter;
 use super::super::{Entry, Side};
 use super::dictionary::{Dictionaries, Text};
 use super::schema::{DAY_US, EVER, OUTCOMES, RUN_SHIFT, RUNS_MAX, TRANSPORTS, code, end_code};
+use super::signed;
 
 /// One row of `act`.
 #[derive(Debug, Default)]
@@ -233,23 +235,23 @@ impl<'a> Inserter<'a> {
             None => Some(said),
         };
         let Some(started) = started else { return Ok(None) };
-        let is_denied = ours.verdict.as_deref() == Some("deny");
+        let is_denied = ours.verdict.as_deref() == Some(Decision::Deny.name());
         let is_done = entry.event.outcome == OUTCOMES[2] || ours.verdict.is_none();
-        let line = int(entry.event.sequence);
+        let line = signed(entry.event.sequence);
         let mut row = Row {
             id,
             kind,
             started,
             is_open: end.is_none() && !is_denied && !is_done,
             end,
-            lasted: entry.event.duration.map(int),
+            lasted: entry.event.duration.map(signed),
             line,
             end_line: end.is_some().then_some(line),
             pid: entry.process.as_ref().map(|process| process.pid.into()),
             outcome: code(OUTCOMES.iter().copied(), &entry.event.outcome),
-            lookup_time: ours.lookup_time.map(int),
-            connect_time: ours.connect_time.map(int),
-            lost: ours.lost.map(int),
+            lookup_time: ours.lookup_time.map(signed),
+            connect_time: ours.connect_time.map(signed),
+            lost: ours.lost.map(signed),
             ..Row::default()
         };
         row.parent = match &ours.parent {
@@ -276,10 +278,10 @@ impl<'a> Inserter<'a> {
             if came_in { (destination, entry.source.clone()) } else { (entry.source.clone(), destination) };
         let ours = own.as_ref();
         let theirs = peer.as_ref();
-        row.sent = ours.and_then(|side| side.bytes).map_or(0, int);
-        row.received = theirs.and_then(|side| side.bytes).map_or(0, int);
-        row.sent_packets = ours.and_then(|side| side.packets).map(int);
-        row.received_packets = theirs.and_then(|side| side.packets).map(int);
+        row.sent = ours.and_then(|side| side.bytes).map_or(0, signed);
+        row.received = theirs.and_then(|side| side.bytes).map_or(0, signed);
+        row.sent_packets = ours.and_then(|side| side.packets).map(signed);
+        row.received_packets = theirs.and_then(|side| side.packets).map(signed);
         let mut address = |side: Option<&Side>| {
             let ip = side.and_then(|side| side.ip.as_deref());
             self.dictionaries.optional(self.connection, Text::Address, ip)
@@ -374,11 +376,6 @@ pub(crate) fn split_id(id: &str) -> Option<(&str, i64)> {
 /// The microseconds since 1970 of a time in RFC 3339.
 fn micros(time: &str) -> Option<i64> {
     time.parse::<jiff::Timestamp>().ok().map(|time| time.as_microsecond())
-}
-
-/// As SQLite has numbers; nothing real is above its limit.
-fn int(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -8,19 +8,13 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
 
 use super::super::Entry;
+use super::super::files::{Found, LIVE, READ_AT_ONCE, Segment, read_line, rotated, segments};
 
-/// The file that is written to.
-const LIVE: &str = "audit.jsonl";
-/// The longest line that is looked at; what the daemon writes is far shorter.
-const LINE_MAX: u64 = 1 << 20;
 /// How much of the end of what was read is kept, to see whether the file is still the same: more than a line's hash.
 const TAIL_MAX: usize = 128;
-/// What is read at once.
-const READ_AT_ONCE: usize = 1 << 17;
 /// Lines that are read before they are written to the index: enough that a transaction costs little, few enough that
 /// they fit in some MiB and that nobody waits long for the index meanwhile.
 const BATCH_LINES: usize = 8192;
@@ -41,15 +35,9 @@ pub(super) struct Position {
 /// One file of the trail.
 struct Part {
     first: u64,
-    path: PathBuf,
-    kind: PartKind,
-}
-
-enum PartKind {
-    /// It is still written to; opened before the others were listed, so that none is missed when it is rotated then.
-    Live(File),
-    Plain,
-    Gzip,
+    segment: Segment,
+    /// If it is still written to: opened before the others were listed, so that none is missed when it is rotated then.
+    live: Option<File>,
 }
 
 /// What a batch of lines has come to.
@@ -198,73 +186,37 @@ impl Lines {
         let (Some(source), Some(position)) = (&mut self.source, &mut self.position) else {
             return Ok(Next::End);
         };
-        self.line.clear();
-        let mut taken = source.bytes.by_ref().take(LINE_MAX).read_until(b'\n', &mut self.line)? as u64;
-        if taken == 0 {
-            return Ok(Next::End);
-        }
-        let mut is_whole = self.line.last() == Some(&b'\n');
-        let is_long = !is_whole && taken == LINE_MAX;
-        if is_long {
-            taken += skip_line(&mut source.bytes)?;
-        }
-        if !is_whole && !is_long && source.is_live {
+        let (found, taken) = read_line(&mut *source.bytes, &mut self.line)?;
+        let is_whole = match found {
+            Found::End => return Ok(Next::End),
             // It is being written.
-            return Ok(Next::End);
-        }
+            Found::Partial if source.is_live => return Ok(Next::End),
+            Found::Line => true,
+            Found::Partial | Found::TooLong => false,
+        };
         position.offset += taken;
-        let kept = self.line.len().saturating_sub(TAIL_MAX);
         position.tail.clear();
         // Of a line that is too long only the beginning is here.
-        if !is_long {
+        if self.line.len() as u64 + u64::from(is_whole) == taken {
+            let kept = self.line.len().saturating_sub(TAIL_MAX);
             position.tail.extend(self.line.get(kept..).unwrap_or_default());
+            position.tail.extend(is_whole.then_some(b'\n'));
         }
-        is_whole &= !is_long;
-        self.line.pop();
         Ok(if is_whole { Next::Line } else { Next::NoLine })
     }
 }
 
 impl Source {
     fn open(part: Part) -> io::Result<Self> {
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", part.path.display()));
-        let is_live = matches!(part.kind, PartKind::Live(_));
-        let bytes: Box<dyn BufRead> = match part.kind {
-            PartKind::Live(file) => Box::new(BufReader::with_capacity(READ_AT_ONCE, file)),
-            PartKind::Plain => {
-                let file = File::open(&part.path).map_err(named)?;
-                Box::new(BufReader::with_capacity(READ_AT_ONCE, file))
-            }
-            PartKind::Gzip => {
-                let file = File::open(&part.path).map_err(named)?;
-                let unpacked = MultiGzDecoder::new(BufReader::with_capacity(READ_AT_ONCE, file));
-                Box::new(BufReader::with_capacity(READ_AT_ONCE, unpacked))
-            }
+        let path = part.segment.path.clone();
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let is_live = part.live.is_some();
+        let bytes: Box<dyn BufRead> = match part.live {
+            Some(file) => Box::new(BufReader::with_capacity(READ_AT_ONCE, file)),
+            None => part.segment.open().map_err(named)?,
         };
-        Ok(Source { bytes, path: part.path, is_live })
+        Ok(Source { bytes, path, is_live })
     }
-}
-
-/// Skips what is left of a line, and gives its length.
-fn skip_line(bytes: &mut dyn BufRead) -> io::Result<u64> {
-    let mut skipped = 0;
-    loop {
-        let buffer = bytes.fill_buf()?;
-        let (count, is_end) = match newline(buffer) {
-            Some(end) => (end + 1, true),
-            None => (buffer.len(), buffer.is_empty()),
-        };
-        bytes.consume(count);
-        skipped += count as u64;
-        if is_end {
-            return Ok(skipped);
-        }
-    }
-}
-
-fn newline(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == b'\n')
 }
 
 fn is_damage(error: &io::Error) -> bool {
@@ -277,17 +229,8 @@ fn is_damage(error: &io::Error) -> bool {
 /// The files of a trail, the oldest first.
 fn parts(dir: &Path) -> io::Result<Vec<Part>> {
     let live = live(dir)?;
-    let mut parts = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some((first, kind)) = rotated(name) {
-            parts.push(Part { first, path, kind });
-        }
-    }
-    // Whoever packs a file removes the unpacked one last: until then that is whole, and the packed one may not be.
-    parts.sort_by_key(|part| (part.first, matches!(part.kind, PartKind::Gzip)));
-    parts.dedup_by_key(|part| part.first);
+    let of = |segment: Segment| Some(Part { first: segment.first?, segment, live: None });
+    let mut parts: Vec<Part> = rotated(dir)?.into_iter().filter_map(of).collect();
     if let Some(live) = live {
         // It was rotated just now.
         parts.retain(|part| part.first != live.first);
@@ -295,17 +238,6 @@ fn parts(dir: &Path) -> io::Result<Vec<Part>> {
         parts.sort_by_key(|part| part.first);
     }
     Ok(parts)
-}
-
-/// The number of a rotated file's first line, by its name, `audit.<20 digits>.jsonl[.gz]`.
-fn rotated(name: &str) -> Option<(u64, PartKind)> {
-    let rest = name.strip_prefix("audit.")?;
-    let (digits, kind) = match rest.strip_suffix(".jsonl.gz") {
-        Some(digits) => (digits, PartKind::Gzip),
-        None => (rest.strip_suffix(".jsonl")?, PartKind::Plain),
-    };
-    let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    Some((digits.parse().ok().filter(|_| is_number)?, kind))
 }
 
 /// The live file, once it has a line that says its number.
@@ -341,7 +273,7 @@ fn live(dir: &Path) -> io::Result<Option<Part>> {
     };
     drop(reader);
     file.seek(SeekFrom::Start(0))?;
-    Ok(Some(Part { first, path, kind: PartKind::Live(file) }))
+    Ok(Some(Part { first, segment: Segment { first: None, path }, live: Some(file) }))
 }
 
 /// The size of the files of a trail; packed ones count with what they are unpacked, as far as that can be guessed.
@@ -352,34 +284,9 @@ pub(super) fn size(dir: &Path) -> io::Result<u64> {
     /// How many times lines become smaller when they are packed.
     const PACKED: u64 = 12;
     let mut size = 0;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_str().unwrap_or_default();
-        let times = match rotated(name) {
-            Some((_, PartKind::Gzip)) => PACKED,
-            Some(_) => 1,
-            None if name == LIVE => 1,
-            None => continue,
-        };
-        size += times * entry.metadata()?.len();
+    for segment in segments(dir)? {
+        let times = if segment.is_compressed() { PACKED } else { 1 };
+        size += times * fs::metadata(&segment.path)?.len();
     }
     Ok(size)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rotated_file_is_known_by_its_name() {
-        let first = |name| rotated(name).map(|(first, _)| first);
-        assert_eq!(first("audit.00000000000000000001.jsonl.gz"), Some(1));
-        assert_eq!(first("audit.00000000000000000042.jsonl"), Some(42));
-        for other in
-            ["audit.jsonl", "audit.1.jsonl.gz", "audit.head", "audit.0000000000000000000x.jsonl.gz", "x"]
-        {
-            assert_eq!(first(other), None, "{other}");
-        }
-    }
 }

@@ -13,12 +13,12 @@ mod store;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, InterruptHandle, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use thiserror::Error;
 
+use super::files::FileId;
 use dictionary::Dictionaries;
 use insert::Inserter;
 pub(crate) use insert::split_id;
@@ -30,11 +30,9 @@ pub const INDEX_FILE: &str = "audit.index";
 const PRUNED_AT_ONCE: i64 = 10_000;
 /// How large a trail may be to be indexed in memory, when its directory cannot be written: it takes a sixth of that.
 const IN_MEMORY_MAX: u64 = 512 << 20;
-/// How often it is tried within one call when the index turns out not to fit the lines, or somebody else makes it anew;
-/// more often something else is wrong.
+/// How often it is tried within one call when the index turns out not to fit the lines, or one of their files goes
+/// meanwhile; more often something else is wrong.
 const TRIES: usize = 8;
-/// How long who makes the index anew takes until others can open it.
-const PASSING: Duration = Duration::from_millis(20);
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -95,7 +93,7 @@ pub struct Index {
     dir: PathBuf,
     dictionaries: Dictionaries,
     /// Of the file that is open; none in memory.
-    file: Option<store::FileId>,
+    file: Option<FileId>,
 }
 
 impl Index {
@@ -111,7 +109,7 @@ impl Index {
         if !store::is_writable(dir) {
             return Self::in_memory(dir);
         }
-        let (connection, file) = opened(dir)?;
+        let (connection, file) = store::open(dir)?;
         Ok(Index { connection, dir: dir.to_owned(), dictionaries: Dictionaries::default(), file: Some(file) })
     }
 
@@ -153,10 +151,7 @@ impl Index {
                     tracing::warn!("{error}; it is made anew");
                     self.reset()?;
                 }
-                Err(error) if error.is_passing() => {
-                    thread::sleep(PASSING);
-                    *self = Self::open(&self.dir)?;
-                }
+                Err(error) if error.is_gone() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -179,11 +174,6 @@ impl Index {
             })
         });
         status.map_err(|source| index(&self.dir, source))
-    }
-
-    /// What ends a question from another thread.
-    pub fn interrupt_handle(&self) -> InterruptHandle {
-        self.connection.get_interrupt_handle()
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -314,16 +304,9 @@ fn follow_once(dir: &Path, index: &mut Option<Index>) -> Result<(), IndexError> 
 }
 
 impl IndexError {
-    /// Whether it comes of somebody else who makes the index anew at this moment.
-    fn is_passing(&self) -> bool {
-        match self {
-            IndexError::Index { source, .. } => matches!(
-                source.sqlite_error_code(),
-                Some(ErrorCode::FileLockingProtocolFailed | ErrorCode::SystemIoFailure)
-            ),
-            IndexError::Files { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        }
+    /// Whether a file has gone since it was listed: it was pruned.
+    fn is_gone(&self) -> bool {
+        matches!(self, IndexError::Files { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
     /// Whether the index's file is not what SQLite has written.
@@ -331,23 +314,6 @@ impl IndexError {
         let IndexError::Index { source, .. } = self else { return false };
         store::is_damage(source)
     }
-
-    /// Whether somebody has ended the question.
-    pub fn is_interrupt(&self) -> bool {
-        let IndexError::Index { source, .. } = self else { return false };
-        source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
-    }
-}
-
-/// The index's file, opened; one that somebody else is making anew is waited for.
-fn opened(dir: &Path) -> Result<(Connection, store::FileId), IndexError> {
-    for _ in 1..TRIES {
-        match store::open(dir) {
-            Err(error) if error.is_passing() => thread::sleep(PASSING),
-            opened => return opened,
-        }
-    }
-    store::open(dir)
 }
 
 fn position(connection: &Connection) -> rusqlite::Result<Option<Position>> {

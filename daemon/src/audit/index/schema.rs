@@ -6,9 +6,7 @@
 //! day and in all.
 
 use super::super::super::core::trail::{End, Matter};
-
-/// The word of the trail's own lines.
-pub(crate) const OWN_MATTER: &str = "trail";
+use super::super::words::OWN_MATTER;
 
 /// What is written in the place of a text that there is not; no dictionary has this number.
 pub(crate) const NOTHING: i64 = 0;

@@ -1,8 +1,8 @@
 //! The index's file: opened, made, replaced.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,8 +12,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use rustix::fs::{Access, FlockOperation};
 use rustix::io::Errno;
 
+use super::super::files::{self, FileId, Make, open_file};
 use super::schema::{DAY_US, EVER, TABLES, version};
-use super::{INDEX_FILE, IndexError, files, index};
+use super::{INDEX_FILE, IndexError, index};
 
 /// Who holds its lock may open or replace the index.
 const LOCK_FILE: &str = "audit.index.lock";
@@ -21,16 +22,12 @@ const LOCK_FILE: &str = "audit.index.lock";
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 /// How long one writer waits for another: longer than any batch takes, and than the indexes of a large trail.
 const BUSY: Duration = Duration::from_secs(300);
-/// How often it is tried again where SQLite does not wait by itself: another connection needs about a millisecond.
+/// How often it is tried again to get the lock: whoever has it needs about a millisecond.
 const BUSY_TICK: Duration = Duration::from_millis(5);
 /// Pages at hand, in KiB.
 const CACHE_KIB: i64 = 32 << 10;
 /// Pages that are written before they go to their places: 16 MiB of 4 KiB.
 const CHECKPOINT_PAGES: i64 = 4096;
-
-/// Device and number of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileId(u64, u64);
 
 /// Whether files can be made in `dir`.
 pub(super) fn is_writable(dir: &Path) -> bool {
@@ -39,17 +36,16 @@ pub(super) fn is_writable(dir: &Path) -> bool {
 
 /// Which file is the index now.
 pub(super) fn file_id(dir: &Path) -> io::Result<FileId> {
-    let found = fs::symlink_metadata(dir.join(INDEX_FILE))?;
-    Ok(FileId(found.dev(), found.ino()))
+    fs::symlink_metadata(dir.join(INDEX_FILE)).map(|found| FileId::of(&found))
 }
 
 /// Opens the index, made or replaced if that has to be.
 pub(super) fn open(dir: &Path) -> Result<(Connection, FileId), IndexError> {
-    let _lock = lock(dir).map_err(|source| files(dir, source))?;
+    let _lock = lock(dir).map_err(|source| super::files(dir, source))?;
     match try_open(dir) {
         Err(IndexError::Index { source, .. }) if is_damage(&source) => {
             tracing::warn!("the index in {} is made anew: {source}", dir.display());
-            remove(dir).map_err(|source| files(dir, source))?;
+            remove(dir).map_err(|source| super::files(dir, source))?;
             try_open(dir)
         }
         opened => opened,
@@ -59,9 +55,8 @@ pub(super) fn open(dir: &Path) -> Result<(Connection, FileId), IndexError> {
 /// Keeps others from opening or replacing the index at the same time: what SQLite locks is in the files themselves,
 /// which are exchanged here. It goes with what is given back.
 fn lock(dir: &Path) -> io::Result<File> {
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.join(LOCK_FILE))?;
-    give_to_owner(dir, &file)?;
+    make(dir, LOCK_FILE)?;
+    let file = open_file(&dir.join(LOCK_FILE), Make::No)?;
     let deadline = Instant::now() + BUSY;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -89,13 +84,7 @@ pub(super) fn discard(dir: &Path, file: FileId) -> io::Result<()> {
 
 /// Deletes the index.
 fn remove(dir: &Path) -> io::Result<()> {
-    for suffix in SUFFIXES {
-        match fs::remove_file(dir.join(format!("{INDEX_FILE}{suffix}"))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+    SUFFIXES.iter().try_for_each(|suffix| files::remove(&dir.join(format!("{INDEX_FILE}{suffix}"))))
 }
 
 /// Whether a file is not what SQLite has written, or nothing that this version has: then it is replaced.
@@ -115,12 +104,12 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 fn try_open(dir: &Path) -> Result<(Connection, FileId), IndexError> {
-    make(dir).map_err(|source| files(dir, source))?;
-    let before = file_id(dir).map_err(|source| files(dir, source))?;
+    make(dir, INDEX_FILE).map_err(|source| super::files(dir, source))?;
+    let before = file_id(dir).map_err(|source| super::files(dir, source))?;
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     // SQLite refuses links on the way, too; those the operator has made are no danger.
-    let path = fs::canonicalize(dir).map_err(|source| files(dir, source))?.join(INDEX_FILE);
+    let path = fs::canonicalize(dir).map_err(|source| super::files(dir, source))?.join(INDEX_FILE);
     let opened = Connection::open_with_flags(path, flags).and_then(|mut connection| {
         set_up(&mut connection)?;
         Ok(connection)
@@ -128,10 +117,10 @@ fn try_open(dir: &Path) -> Result<(Connection, FileId), IndexError> {
     opened.map(|connection| (connection, before)).map_err(|source| index(dir, source))
 }
 
-/// Makes the file, for its owner alone; that is the directory's, so that the daemon can go on with what root has made.
-fn make(dir: &Path) -> io::Result<()> {
-    let path = dir.join(INDEX_FILE);
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+/// Makes a file if it is missing, for its owner alone; that is the directory's, so that the daemon can go on with what
+/// root has made. What is there already is given to nobody: the owner may have put a link there to a file of root's.
+fn make(dir: &Path, name: &str) -> io::Result<()> {
+    match open_file(&dir.join(name), Make::New) {
         Ok(file) => give_to_owner(dir, &file),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
@@ -156,7 +145,7 @@ fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     // With a log that is written ahead nobody who asks waits for the daemon. Without a wait for the disk at each
     // transaction the newest may be missing after a power cut, and comes again from the lines.
-    write_ahead(connection)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
     // Whoever goes last would take the log's files away, and meet whoever comes then.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "synchronous", "normal")?;
@@ -183,23 +172,6 @@ fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
             Some("it is of another form".to_owned()),
         )),
-    }
-}
-
-/// Gives the database its log. While another connection does the same, SQLite says at once that it is busy, whatever
-/// the time for that is: two that made the log would wait for each other.
-fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
-    let deadline = Instant::now() + BUSY;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "wal") {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && Instant::now() < deadline =>
-            {
-                thread::sleep(BUSY_TICK);
-            }
-            done => return done,
-        }
     }
 }
 
@@ -230,8 +202,11 @@ pub(super) fn prune(connection: &mut Connection, oldest: i64, at_once: i64) -> r
             range,
         )?;
         let deleted = transaction.execute(&format!("DELETE FROM act WHERE {GONE}"), range)?;
+        // Behind many that are still open there may be more.
+        let is_old = "SELECT EXISTS (SELECT 1 FROM act WHERE id > ?1 AND id <= ?2 AND line < ?3)";
+        let has_old: bool = transaction.query_row(is_old, range, |row| row.get(0))?;
         transaction.commit()?;
-        if deleted == 0 {
+        if deleted == 0 && !has_old {
             break;
         }
         after = last;
@@ -239,4 +214,27 @@ pub(super) fn prune(connection: &mut Connection, oldest: i64, at_once: i64) -> r
     connection.execute("DELETE FROM tally WHERE count <= 0", [])?;
     connection.execute("UPDATE state SET pruned = ?1", [oldest])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_gone_is_deleted_behind_what_is_open() {
+        let mut connection = in_memory().unwrap();
+        for (id, is_open) in [(1, true), (2, true), (3, false), (4, false), (5, false)] {
+            let add = "INSERT INTO act (id, kind, started, open, sent, received, line) VALUES (?1, 1, 0, ?2, 0, 0, ?1)";
+            connection.execute(add, (id, is_open)).unwrap();
+        }
+        prune(&mut connection, 5, 2).unwrap();
+        let left: Vec<i64> = connection
+            .prepare("SELECT id FROM act ORDER BY id")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        assert_eq!(left, [1, 2, 5]);
+    }
 }

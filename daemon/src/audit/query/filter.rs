@@ -1,14 +1,31 @@
 //! What is asked for.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::super::super::core::policy::Decision;
+use super::super::render::time;
 
 /// A time in microseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i64);
+
+impl Moment {
+    /// It as others have times.
+    pub fn time(self) -> Timestamp {
+        Timestamp::from_microsecond(self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Moment {
+    /// As the trail's lines have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&time(self.time()))
+    }
+}
 
 /// What is asked for: whatever fits all that is given.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -304,8 +304,7 @@ pub(super) fn read(row: &Row<'_>, by: Dimension) -> Result<Group> {
 }
 
 fn utc(micros: i64, format: &str) -> String {
-    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
-    time.strftime(format).to_string()
+    Moment(micros).time().strftime(format).to_string()
 }
 
 #[cfg(test)]

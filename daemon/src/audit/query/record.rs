@@ -6,13 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use rusqlite::types::FromSql;
 use rusqlite::{Result, Row, Statement};
 
-use super::super::index::schema::{
-    OUTCOMES, OWN_MATTER, RUN_SHIFT, TRANSPORTS, VERDICTS, end_word, matter_word, word,
-};
+use super::super::index::schema::{OUTCOMES, RUN_SHIFT, TRANSPORTS, VERDICTS, end_word, matter_word, word};
+use super::super::words::{DENIED, OWN_MATTER, Own};
 use super::super::{
     Client, Destination, Dns, Entry, Event, Failure, Group, Luasocketd, Network, Process, Question, Rule,
     Side, User,
 };
+use super::filter::Moment;
 use crate::core::policy::parse_address;
 use crate::core::trail::Matter;
 
@@ -106,7 +106,7 @@ impl Record {
         let is_open = columns.number("open")? == Some(1);
         let line = columns.unsigned("line")?.unwrap_or_default();
         let matter = matter_word(columns.number("matter")?.unwrap_or_default());
-        let started = time(columns.number("started")?.unwrap_or_default());
+        let started = Moment(columns.number("started")?.unwrap_or_default()).to_string();
         let mut entry = Entry {
             timestamp: started.clone(),
             event: event(&columns, matter, started, line)?,
@@ -130,11 +130,13 @@ fn event(columns: &Columns<'_, '_>, matter: &str, started: String, line: u64) ->
     let is_own = matter == OWN_MATTER;
     let half = if has_end { "ended" } else { "decided" };
     let outcome = word(OUTCOMES.iter().copied(), columns.number("outcome")?.unwrap_or_default());
+    let action = columns.text("action_text")?.unwrap_or_else(|| format!("{matter}-{half}"));
+    let own = Own::ALL.iter().find(|own| own.action() == action);
     let types: &[&str] = match (is_own, has_end, outcome) {
-        (true, ..) => &["info"],
+        (true, ..) => &[own.map_or("info", |own| own.kind())],
         (_, true, _) => &["connection", "end"],
         // The policy denies it, or a limit is reached.
-        (_, false, "failure") => &["connection", "denied"],
+        (_, false, "failure") => &["connection", DENIED],
         (_, false, _) => &["connection", "start", "allowed"],
     };
     Ok(Event {
@@ -143,7 +145,7 @@ fn event(columns: &Columns<'_, '_>, matter: &str, started: String, line: u64) ->
         kind: "event".to_owned(),
         category: vec![if is_own { "process" } else { "network" }.to_owned()],
         types: types.iter().map(|word| (*word).to_owned()).collect(),
-        action: columns.text("action_text")?.unwrap_or_else(|| format!("{matter}-{half}")),
+        action,
         outcome: outcome.to_owned(),
         reason: columns.text("reason_text")?,
         start: has_end.then_some(started),
@@ -250,10 +252,4 @@ fn add_party(entry: &mut Entry, columns: &Columns<'_, '_>) -> Result<()> {
     let has_rule = name.is_some() || ruleset.is_some();
     entry.rule = has_rule.then(|| Rule { name, ruleset: ruleset.unwrap_or_default() });
     Ok(())
-}
-
-/// A time as lines have it.
-fn time(micros: i64) -> String {
-    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
-    format!("{time:.6}")
 }

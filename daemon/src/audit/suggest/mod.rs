@@ -100,6 +100,5 @@ fn quoted(text: &str) -> String {
 }
 
 fn day(moment: Moment) -> String {
-    let time = jiff::Timestamp::from_microsecond(moment.0).unwrap_or_default();
-    time.strftime("%Y-%m-%d").to_string()
+    moment.time().strftime("%Y-%m-%d").to_string()
 }

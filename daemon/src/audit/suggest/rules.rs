@@ -11,7 +11,7 @@ use super::{Fact, Uses, day};
 use crate::core::policy::{Decision, Profile, Rule, Verb, parse_address};
 
 /// So many names below one name become `*.NAME`; fewer are listed.
-pub const SUBDOMAINS_MIN: usize = 4;
+const SUBDOMAINS_MIN: usize = 4;
 
 /// How often something was used, and when last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -108,14 +108,13 @@ pub fn groups(groups: &[Sums], by: Dimension, out: &mut dyn Write) -> io::Result
     let mut rows = csv::Writer::from_writer(out);
     rows.write_record([by.field(), "count", "denied", "sent", "received", "last"])?;
     for group in groups {
-        let last = jiff::Timestamp::from_microsecond(group.last.0).unwrap_or_default();
         rows.write_record([
             safe(Some(&group.key)).unwrap_or_default(),
             group.count.to_string(),
             group.denied.to_string(),
             group.sent.to_string(),
             group.received.to_string(),
-            format!("{last:.6}"),
+            group.last.to_string(),
         ])?;
     }
     rows.flush()

@@ -15,14 +15,13 @@ pub fn record(record: &Record, out: &mut dyn Write) -> io::Result<()> {
 /// One group: its key under the name of its field, and its sums.
 pub fn group(group: &Sums, by: Dimension, out: &mut dyn Write) -> io::Result<()> {
     let key = if group.key.is_empty() { Value::Null } else { Value::String(group.key.clone()) };
-    let last = jiff::Timestamp::from_microsecond(group.last.0).unwrap_or_default();
     let object = json!({
         by.field(): key,
         "count": group.count,
         "denied": group.denied,
         "sent": group.sent,
         "received": group.received,
-        "last": format!("{last:.6}"),
+        "last": group.last.to_string(),
     });
     write(&object, out)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 use luasocketd::audit::{Dimension, Record, Sums};
 
-use super::words::{lasted, local_micros, local_text, number, shown, size};
+use super::words::{lasted, local, local_text, number, shown, size};
 
 /// What the output can show.
 pub struct Look {
@@ -143,7 +143,7 @@ pub fn groups(groups: &[Sums], by: Dimension, look: &Look) -> String {
             look.coloured(&number(group.denied), has_denied),
             Cell::new(size(group.sent)),
             Cell::new(size(group.received)),
-            Cell::new(local_micros(group.last.0)),
+            Cell::new(local(group.last.time())),
         ]);
     }
     finish(&table)

@@ -68,11 +68,6 @@ pub fn local(time: Timestamp) -> String {
     time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// A time of the index.
-pub fn local_micros(micros: i64) -> String {
-    Timestamp::from_microsecond(micros).map(local).unwrap_or_default()
-}
-
 /// A time of a line; what is none as it is.
 pub fn local_text(text: &str) -> String {
     text.parse::<Timestamp>().map_or_else(|_| shown(text), local)
