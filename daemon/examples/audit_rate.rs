@@ -138,6 +138,7 @@ fn decided(id: u64) -> Arc<Decided> {
         places: vec![place("192.0.2.7:5432"), place("[2001:db8::7]:5432")],
         denied: Vec::new(),
         local: None,
+        lookup: Some(Duration::from_millis(3)),
         verdict: Verdict { decision: Decision::Allow, why: Why::NoRule },
         refusal: None,
     })
@@ -152,7 +153,6 @@ fn ended(id: u64) -> Ended {
         answers: Vec::new(),
         end: End::Closed,
         failure: None,
-        lookup: Some(Duration::from_millis(3)),
         connect: Some(Duration::from_millis(20)),
         sent: Traffic { bytes: 100, packets: Some(2) },
         received: Traffic { bytes: 3000, packets: Some(5) },

@@ -88,7 +88,6 @@ impl Run {
             count(&mut entry, decision.matter, what.sent, what.received);
         }
         entry.luasocketd.end = Some(what.end.word().into());
-        entry.luasocketd.lookup_time = what.lookup.map(nanoseconds);
         entry.luasocketd.connect_time = what.connect.map(nanoseconds);
         entry
     }
@@ -135,6 +134,7 @@ impl Run {
                 parent: what.parent.map(|parent| self.trail_id(parent)),
                 service: what.port.as_deref().map(text),
                 judged: list(what.places.iter().map(spell)),
+                lookup_time: what.lookup.map(nanoseconds),
                 client: Some(Client {
                     name: text(&party.name),
                     lua: text(&party.lua),

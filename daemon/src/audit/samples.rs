@@ -33,6 +33,7 @@ pub(super) fn decided(id: u64, matter: Matter, decision: Decision) -> Arc<Decide
         places: vec![net("192.0.2.7:5432"), net("[2001:db8::7]:5432")],
         denied: Vec::new(),
         local: None,
+        lookup: Some(Duration::from_millis(3)),
         verdict: Verdict { decision, why: Why::Rule(Arc::new(rule)) },
         refusal,
     })
@@ -48,7 +49,6 @@ pub(super) fn ended(decided: &Arc<Decided>, end: End, failure: Option<Failure>) 
         answers: vec!["192.0.2.7".into(), "2001:db8::7".into()],
         end,
         failure,
-        lookup: Some(Duration::from_millis(3)),
         connect: Some(Duration::from_millis(20)),
         sent: Traffic { bytes: 100, packets: Some(2) },
         received: Traffic { bytes: 3000, packets: Some(5) },

@@ -274,13 +274,11 @@ impl Core {
         entry.note_admitted(Verb::Connect, &host, places);
         entry.state = State::Dialing { request, connect, dial, next_attempt: None };
         match judged {
-            Ok(findings) => self.record_connect(client, socket, asked, findings, counted),
-            Err(refusal) => return self.fail_socket_call(socket, refusal),
-        }
-        // It may have begun, and even have ended, if nothing is recorded.
-        let opens = self.sockets.get_mut(socket).map(|entry| &mut entry.opens);
-        for open in opens.into_iter().flatten() {
-            (open.lookup, open.local) = (lookup, bound.clone());
+            Ok(found) => {
+                let findings = Findings { local: bound, lookup, ..found };
+                self.record_connect(client, socket, asked, findings, counted);
+            }
+            Err(refusal) => self.fail_socket_call(socket, refusal),
         }
     }
 

@@ -167,7 +167,7 @@ impl Core {
         refusal: Refusal,
     ) -> Failure {
         let Refusal { failure, verdict } = refusal;
-        let findings = Findings { places, denied: Vec::new(), verdict };
+        let findings = Findings { places, verdict, ..Findings::default() };
         self.record_refusal(client, asked.clone(), findings, &failure);
         failure
     }

@@ -49,16 +49,14 @@ impl Core {
         let port = local.port().map(|port| port.to_string());
         let asked = self.asked(Matter::Listener, kind, &host, port.as_deref());
         let verdict = self.judge_place(client, Verb::Listen, &host, &local, &asked)?;
-        let findings = Findings { places: vec![local.clone()], verdict, ..Findings::default() };
+        let places = vec![local.clone()];
+        let findings = Findings { places, local: Some(local.clone()), verdict, ..Findings::default() };
         let begun = self.begin_call(client, request, Subject::Socket(socket), None, now);
         begun.inspect_err(|refusal| self.record_refusal(client, asked.clone(), findings.clone(), refusal))?;
         let entry = self.own(client, socket)?;
-        entry.note_admitted(Verb::Listen, &host, vec![local.clone()]);
+        entry.note_admitted(Verb::Listen, &host, vec![local]);
         entry.state = State::Starting { request, family, bound };
         self.record_socket(socket, asked, findings, Held::Listen(socket, backlog));
-        if let Some(entry) = self.sockets.get_mut(socket) {
-            entry.opens.iter_mut().for_each(|open| open.local = Some(local.clone()));
-        }
         Ok(None)
     }
 
@@ -168,7 +166,8 @@ impl Core {
         let asked = self.asked(Matter::Accepted, kind, &names.peer.host(), port.as_deref());
         let asked = Asked { parent: listening.as_ref().map(|decided| decided.id), ..asked };
         let verdict = listening.map(|decided| decided.verdict.clone()).unwrap_or_default();
-        let findings = Findings { places: vec![names.peer.clone()], verdict, ..Findings::default() };
+        let (places, local) = (vec![names.peer.clone()], Some(names.local.clone()));
+        let findings = Findings { places, local, verdict, ..Findings::default() };
         let AcceptPlan { request, window, .. } = accept;
         self.await_record(client, request);
         self.record_socket(

@@ -39,6 +39,10 @@ pub(crate) struct Asked {
 pub(crate) struct Findings {
     pub(crate) places: Vec<Place>,
     pub(crate) denied: Vec<Place>,
+    /// The own address, where it is known already.
+    pub(crate) local: Option<Place>,
+    /// How long the lookup took that has led there.
+    pub(crate) lookup: Option<Duration>,
     pub(crate) verdict: Verdict,
 }
 
@@ -49,8 +53,6 @@ pub(crate) struct Open {
     at: Instant,
     /// When connecting began.
     pub(crate) begun: Option<Instant>,
-    /// How long its lookup took.
-    pub(crate) lookup: Option<Duration>,
     /// How long connecting took.
     pub(crate) connect: Option<Duration>,
     pub(crate) local: Option<Place>,
@@ -67,17 +69,16 @@ pub(crate) struct Open {
 impl Open {
     fn new(decided: Arc<Decided>, now: Instant) -> Self {
         Open {
-            decided,
             at: now,
             begun: None,
-            lookup: None,
             connect: None,
-            local: None,
+            local: decided.local.clone(),
             peer: None,
             peer_ended: false,
             used: now,
             sent: Traffic::default(),
             received: Traffic::default(),
+            decided,
         }
     }
 
@@ -109,7 +110,6 @@ impl Open {
             answers,
             end,
             failure,
-            lookup: self.lookup,
             connect: self.connect.or_else(|| self.begun.map(since)),
             sent: self.sent,
             received: self.received,
@@ -180,7 +180,7 @@ impl Core {
     fn decision(&self, client: ClientId, asked: Asked, findings: Findings) -> Option<Decided> {
         let party = Arc::clone(&self.clients.get(client)?.party);
         let Asked { id, parent, matter, kind, host, port } = asked;
-        let Findings { places, denied, verdict } = findings;
+        let Findings { places, denied, local, lookup, verdict } = findings;
         Some(Decided {
             id,
             parent,
@@ -191,7 +191,8 @@ impl Core {
             port,
             places,
             denied,
-            local: None,
+            local,
+            lookup,
             verdict,
             refusal: None,
         })

@@ -132,6 +132,8 @@ pub struct Decided {
     pub denied: Vec<Place>,
     /// The own address, where it is known already.
     pub local: Option<Place>,
+    /// How long the lookup for it took.
+    pub lookup: Option<Duration>,
     /// What the policy says, and why.
     pub verdict: Verdict,
     /// Why it is not done: the policy denies it, or a limit is reached.
@@ -181,8 +183,6 @@ pub struct Ended {
     pub end: End,
     /// What went wrong.
     pub failure: Option<Failure>,
-    /// How long the lookup for it took.
-    pub lookup: Option<Duration>,
     /// How long connecting took, from the first attempt to the last.
     pub connect: Option<Duration>,
     /// What went to the network.
