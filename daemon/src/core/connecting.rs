@@ -152,7 +152,6 @@ impl Core {
     pub(crate) fn start_dial(&mut self, socket: SocketId) {
         let now = self.now;
         let Some(entry) = self.sockets.get_mut(socket) else { return };
-        entry.opens.iter_mut().for_each(|open| open.begun = Some(now));
         match &entry.state {
             State::Dialing { .. } => self.start_attempt(socket, false, now),
             State::DialingPath { connect, .. } => {
@@ -398,8 +397,9 @@ impl Core {
         let now = self.now;
         if let Some(entry) = self.sockets.get_mut(socket) {
             entry.state = State::Connected(flow);
+            let connect = entry.dialing_for(now);
             for open in &mut entry.opens {
-                open.established(&names, now);
+                open.established(&names, connect);
             }
         }
         self.reply(client, request, Reply::Endpoint(endpoint));

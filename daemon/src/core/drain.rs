@@ -120,7 +120,6 @@ impl Core {
         self.drop_lookup_of(id);
         let Some(entry) = self.sockets.get_mut(id) else { return };
         let client = entry.client;
-        entry.dialed = None;
         let (request, before) = match &mut entry.state {
             State::Opening { request, .. } => (*request, None),
             State::Resolving { request, plan: Plan::Connect(connect), .. }
@@ -141,6 +140,9 @@ impl Core {
             entry.state = State::Idle { family, bound };
         }
         self.end_records(id, end_of(&failure), Some(&failure));
+        if let Some(entry) = self.sockets.get_mut(id) {
+            entry.dialed = None;
+        }
         if is_new {
             self.forget_socket(id);
         }

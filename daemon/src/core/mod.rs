@@ -46,6 +46,7 @@ mod tally;
 mod timers;
 pub mod trail;
 mod view;
+mod words;
 
 pub use action::{Action, Ask, Input, Names, Reply};
 pub use client::{Credentials, Identity};

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::client::Credentials;
+use super::words::words;
 
 /// What goes on for so long is told in one more line with a count.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -14,38 +15,20 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// tens a second at the very worst.
 const OFFENDERS_MAX: usize = 1024;
 
-macro_rules! offences {
-    ($($(#[$doc:meta])* $variant:ident = $words:literal,)+) => {
-        /// What the operator should hear of.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Offence {
-            $($(#[$doc])* $variant,)+
-        }
-
-        impl Offence {
-            /// Every one.
-            pub const ALL: &[Offence] = &[$(Offence::$variant),+];
-        }
-
-        impl fmt::Display for Offence {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Offence::$variant => $words),+ })
-            }
-        }
-    };
-}
-
-offences! {
-    /// It was not taken in.
-    Refused = "was not taken in",
-    /// It was let go for what it did.
-    Disconnected = "was disconnected",
-    /// It asked for what it may not.
-    Denied = "was denied something",
-    /// It did what enforcing would forbid.
-    Reported = "did what will be denied",
-    /// A limit was in its way.
-    Limited = "has met a limit",
+words! {
+    /// What the operator should hear of.
+    Offence {
+        /// It was not taken in.
+        Refused = "was not taken in",
+        /// It was let go for what it did.
+        Disconnected = "was disconnected",
+        /// It asked for what it may not.
+        Denied = "was denied something",
+        /// It did what enforcing would forbid.
+        Reported = "did what will be denied",
+        /// A limit was in its way.
+        Limited = "has met a limit",
+    }
 }
 
 /// Who offends: a process of a user, so that a new pipe makes no new offender.

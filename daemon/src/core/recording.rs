@@ -51,8 +51,6 @@ pub(crate) struct Findings {
 pub(crate) struct Open {
     pub(crate) decided: Arc<Decided>,
     at: Instant,
-    /// When connecting began.
-    pub(crate) begun: Option<Instant>,
     /// How long connecting took.
     pub(crate) connect: Option<Duration>,
     pub(crate) local: Option<Place>,
@@ -70,7 +68,6 @@ impl Open {
     fn new(decided: Arc<Decided>, now: Instant) -> Self {
         Open {
             at: now,
-            begun: None,
             connect: None,
             local: decided.local.clone(),
             peer: None,
@@ -83,8 +80,8 @@ impl Open {
     }
 
     /// Notes that it has come about.
-    pub(crate) fn established(&mut self, names: &Names, now: Instant) {
-        self.connect = self.begun.map(|begun| now.saturating_duration_since(begun));
+    pub(crate) fn established(&mut self, names: &Names, connect: Option<Duration>) {
+        self.connect = connect;
         (self.local, self.peer) = (Some(names.local.clone()), Some(names.peer.clone()));
     }
 
@@ -102,15 +99,14 @@ impl Open {
     }
 
     fn ended(self, end: End, failure: Option<Failure>, answers: Vec<String>, now: Instant) -> Record {
-        let since = |begun: Instant| now.saturating_duration_since(begun);
         Record::Ended(Box::new(Ended {
-            lasted: since(self.at),
+            lasted: now.saturating_duration_since(self.at),
             local: self.local,
             peer: self.peer,
             answers,
             end,
             failure,
-            connect: self.connect.or_else(|| self.begun.map(since)),
+            connect: self.connect,
             sent: self.sent,
             received: self.received,
             decided: self.decided,
@@ -226,6 +222,8 @@ impl Core {
             && !socket.kind.is_datagram()
         {
             [open.sent, open.received] = socket.traffic;
+            // What has not come about was still being connected.
+            open.connect = open.connect.or_else(|| socket.dialing_for(self.now));
         }
         let end = if end == End::Closed && open.peer_ended { End::PeerEnded } else { end };
         let number = open.decided.id;
@@ -288,6 +286,11 @@ impl Core {
 }
 
 impl Socket {
+    /// How long it has been connecting.
+    pub(crate) fn dialing_for(&self, now: Instant) -> Option<Duration> {
+        self.dialed.map(|dialed| now.saturating_duration_since(dialed))
+    }
+
     /// Whether the trail follows datagrams to this place already.
     pub(crate) fn knows_peer(&self, place: &Place) -> bool {
         self.opens.iter().any(|open| open.is_peer(place))

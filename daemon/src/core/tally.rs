@@ -170,9 +170,11 @@ impl Core {
                 }
             }
             Action::Start { socket, .. } => {
-                let dialed = self.sockets.get_mut(*socket).and_then(|socket| socket.dialed.take());
-                if let Some(dialed) = dialed {
-                    self.tally.connects.count(self.now.saturating_duration_since(dialed));
+                if let Some(socket) = self.sockets.get_mut(*socket)
+                    && let Some(took) = socket.dialing_for(self.now)
+                {
+                    socket.dialed = None;
+                    self.tally.connects.count(took);
                 }
             }
             _ => {}

@@ -1,6 +1,5 @@
 //! What the audit trail is told: one record when something is decided, one when it ends.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,32 +8,7 @@ use luasocketd_protocol::{Failure, Kind};
 use super::client::Credentials;
 use super::place::Place;
 use super::policy::{Decision, Verdict};
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$item:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[$item])* $variant,)+
-        }
-
-        impl $name {
-            /// Every one.
-            pub const ALL: &[$name] = &[$($name::$variant),+];
-
-            /// Its word in records.
-            pub const fn word(self) -> &'static str {
-                match self { $($name::$variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.word())
-            }
-        }
-    };
-}
+use super::words::words;
 
 words! {
     /// What a record is about.

