@@ -8,9 +8,9 @@ use jiff::Timestamp;
 
 use super::trail::TrailState;
 
-/// So many records may wait until clients are not read any more: some seconds of a slow disk. What has begun already may
-/// still end, so somewhat more can wait: as many as sockets are open.
-const QUEUE_MAX: usize = 16_384;
+/// So many records may wait until clients are not read any more: as many as go into one write, some megabytes. What has
+/// begun already may still end, so somewhat more can wait: as many as sockets are open.
+const QUEUE_MAX: usize = 4_096;
 
 /// So many at most wait when clients are read again.
 const QUEUE_LOW: usize = QUEUE_MAX / 2;

@@ -26,6 +26,8 @@ use lines::{Batch, Lines, Position, Start};
 
 /// The index's file, in the trail's directory.
 pub const INDEX_FILE: &str = "audit.index";
+/// What the daemon keeps at hand of it, in KiB.
+const FOLLOWED_KIB: i64 = 4 << 10;
 /// How many rows are deleted in one transaction when their lines have gone: others want to write, too.
 const PRUNED_AT_ONCE: i64 = 10_000;
 /// How large a trail may be to be indexed in memory, when its directory cannot be written: it takes a sixth of that.
@@ -120,6 +122,11 @@ impl Index {
         }
         let connection = store::in_memory().map_err(|source| index(dir, source))?;
         Ok(Index { connection, dir: dir.to_owned(), dictionaries: Dictionaries::default(), file: None })
+    }
+
+    /// Keeps little at hand: what is new is at the end of each table, and the daemon's memory is for its clients.
+    fn shrink(&self) -> rusqlite::Result<()> {
+        self.connection.pragma_update(None, "cache_size", -FOLLOWED_KIB)
     }
 
     /// Throws what there is away and begins with nothing.
@@ -298,7 +305,11 @@ pub fn follow(dir: &Path, period: Duration, stop: &Receiver<()>) {
 fn follow_once(dir: &Path, index: &mut Option<Index>) -> Result<(), IndexError> {
     let index = match index {
         Some(index) => index,
-        None => index.insert(Index::open(dir)?),
+        None => {
+            let opened = index.insert(Index::open(dir)?);
+            opened.shrink().map_err(|source| self::index(dir, source))?;
+            opened
+        }
     };
     index.catch_up(&mut |_| {}).map(drop)
 }
