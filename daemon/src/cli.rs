@@ -14,7 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb};
 
 pub use admin::{
-    DaemonOptions, DrainOptions, KillOptions, PsOptions, ReloadOptions, StatsOptions, TopOptions,
+    AdminOptions, DaemonOptions, DrainOptions, KillOptions, PsOptions, ReloadOptions, StatsOptions,
+    TopOptions,
 };
 pub use audit::{AuditOptions, Format};
 pub use jail::JailOptions;

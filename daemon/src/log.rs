@@ -1,12 +1,12 @@
 //! The operator's log: on standard error, through `tracing`.
 
-use std::env;
 use std::io::{self, IsTerminal};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{LogFormat, LogOptions};
+use crate::commands::wants_colours;
 
 /// The variable that chooses levels by module, in tracing's own words.
 const VARIABLE: &str = "LUASOCKETD_LOG";
@@ -28,7 +28,7 @@ pub fn start(quiet: LevelFilter, options: &LogOptions) {
     let level = levels[(first + usize::from(verbose)).min(levels.len() - 1)];
     let filter =
         EnvFilter::builder().with_default_directive(level.into()).with_env_var(VARIABLE).from_env_lossy();
-    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = io::stderr().is_terminal() && wants_colours();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     match options.log_format {
         LogFormat::Plain => log.init(),

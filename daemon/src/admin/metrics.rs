@@ -9,8 +9,9 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::answers::Stats;
-use crate::core::Times;
+use super::answers::{Audit, Stats};
+use crate::core::policy::Decision;
+use crate::core::{ProfileRow, Times};
 
 /// The content type of the text.
 pub use prometheus_text::CONTENT_TYPE;
@@ -113,10 +114,12 @@ type Sample<'a> = (Vec<&'a str>, Value<'a>);
 impl Metric {
     /// Its values; none where there is nothing to tell.
     fn samples(self, stats: &Stats) -> Vec<Sample<'_>> {
-        use Value::{Seconds, Times, Whole};
+        use Value::{Times, Whole};
         let totals = &stats.totals;
         let one = |value| vec![(vec![], value)];
-        let seconds = |ms: u64| Seconds(ms as f64 / 1000.0);
+        let trail = |value: fn(&Audit) -> Value<'static>| {
+            stats.audit.as_ref().map_or(vec![], |audit| one(value(audit)))
+        };
         match self {
             Metric::BuildInfo => vec![(vec![env!("CARGO_PKG_VERSION")], Whole(1))],
             Metric::Uptime => one(seconds(stats.uptime_ms)),
@@ -133,12 +136,13 @@ impl Metric {
                 (vec!["received"], Whole(totals.received_bytes_total)),
             ],
             Metric::Verdicts => {
-                let of = |row: &'_ crate::core::ProfileRow| {
-                    [("allow", row.allowed), ("deny", row.denied), ("report", row.reported)]
+                let counts = |row: &ProfileRow| {
+                    use Decision::{Allow, Deny, Report};
+                    [(Allow, row.allowed), (Deny, row.denied), (Report, row.reported)]
                 };
                 let rows = totals.profiles.iter();
                 rows.flat_map(|row| {
-                    of(row).map(|(verdict, count)| (vec![&*row.profile, verdict], Whole(count)))
+                    counts(row).map(|(said, count)| (vec![&*row.profile, said.name()], Whole(count)))
                 })
                 .collect()
             }
@@ -149,13 +153,15 @@ impl Metric {
             Metric::LookupTimes => one(Times(&totals.lookup_times)),
             Metric::ConnectTimes => one(Times(&totals.connect_times)),
             Metric::TurnTimes => one(Times(&stats.turn_times)),
-            Metric::AuditLag => stats.audit.as_ref().map_or(vec![], |audit| one(seconds(audit.lag_ms))),
-            Metric::AuditQueue => stats.audit.as_ref().map_or(vec![], |audit| one(Whole(audit.queued))),
-            Metric::AuditFailing => {
-                stats.audit.as_ref().map_or(vec![], |audit| one(Whole(audit.failing.is_some().into())))
-            }
+            Metric::AuditLag => trail(|audit| seconds(audit.lag_ms)),
+            Metric::AuditQueue => trail(|audit| Whole(audit.queued)),
+            Metric::AuditFailing => trail(|audit| Whole(audit.failing.is_some().into())),
         }
     }
+}
+
+fn seconds(ms: u64) -> Value<'static> {
+    Value::Seconds(ms as f64 / 1000.0)
 }
 
 /// The text for a daemon in this state.

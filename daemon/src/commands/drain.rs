@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use luasocketd::admin::{Draining, Request};
 
-use super::operator::Operator;
-use super::{failed, print_answer};
+use super::operator::have_done;
 use crate::cli::DrainOptions;
 
 /// Has it begun, and says what is left.
@@ -13,10 +12,7 @@ pub fn drain(options: DrainOptions) -> ExitCode {
     // The option takes at most a day.
     let timeout_ms = options.timeout.map(|timeout| timeout.as_millis() as u64);
     let request = Request::Drain { timeout_ms };
-    match Operator::connect(&options.admin.daemon).and_then(|mut operator| operator.ask_for(&request)) {
-        Ok(draining) => print_answer(&draining, options.admin.json, words),
-        Err(error) => failed(error),
-    }
+    have_done(&options.admin, &request, words)
 }
 
 fn words(draining: &Draining) -> String {

@@ -4,19 +4,15 @@ use std::process::ExitCode;
 
 use luasocketd::admin::{Killed, Request};
 
-use super::operator::Operator;
+use super::operator::have_done;
 use super::ps::kind;
 use super::table::{or_dash, printable};
-use super::{failed, print_answer};
 use crate::cli::KillOptions;
 
 /// Ends it, and says what it was.
 pub fn kill(options: KillOptions) -> ExitCode {
     let request = Request::Kill { id: options.id };
-    match Operator::connect(&options.admin.daemon).and_then(|mut operator| operator.ask_for(&request)) {
-        Ok(killed) => print_answer(&killed, options.admin.json, words),
-        Err(error) => failed(error),
-    }
+    have_done(&options.admin, &request, words)
 }
 
 fn words(killed: &Killed) -> String {

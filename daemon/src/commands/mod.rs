@@ -41,13 +41,11 @@ pub use run::run;
 pub use script::script;
 pub use serve::serve;
 pub use stats::stats;
+pub use table::wants_colours;
 pub use top::top;
 
 use std::fmt::Display;
 use std::process::ExitCode;
-
-use luasocketd::admin::line;
-use serde::Serialize;
 
 /// Says what is wrong with the configuration.
 fn misconfigured(what: impl Display) -> ExitCode {
@@ -59,13 +57,4 @@ fn misconfigured(what: impl Display) -> ExitCode {
 fn failed(what: impl Display) -> ExitCode {
     eprintln!("luasocketd: {what}");
     ExitCode::from(1)
-}
-
-/// Prints what a daemon has answered: its own line, or `words` of it.
-fn print_answer<T: Serialize>(answer: &T, as_json: bool, words: impl FnOnce(&T) -> String) -> ExitCode {
-    match as_json {
-        true => print!("{}", line(answer)),
-        false => println!("{}", words(answer)),
-    }
-    ExitCode::SUCCESS
 }

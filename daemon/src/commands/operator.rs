@@ -2,19 +2,39 @@
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use luasocketd::admin::{ANSWER_MAX, Request, VERSION};
+use luasocketd::admin::{ANSWER_MAX, Request, VERSION, line};
 use luasocketd::shell::{Line, read_line};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::failed;
 use super::places::{ADMIN_VARIABLE, find_admin};
-use crate::cli::DaemonOptions;
+use crate::cli::{AdminOptions, DaemonOptions};
 
 /// How long an answer may take: longer than the daemon takes to find out that it cannot answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
+
+/// Has a daemon do something, and prints what it answers: its own line, or `words` of it.
+pub fn have_done<T>(options: &AdminOptions, request: &Request, words: impl FnOnce(&T) -> String) -> ExitCode
+where
+    T: Serialize + DeserializeOwned,
+{
+    match Operator::connect(&options.daemon).and_then(|mut operator| operator.ask_for(request)) {
+        Ok(answer) => {
+            match options.json {
+                true => print!("{}", line(&answer)),
+                false => println!("{}", words(&answer)),
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(error),
+    }
+}
 
 /// A connection to a daemon's admin socket.
 #[derive(Debug)]
@@ -78,7 +98,7 @@ impl Operator {
 }
 
 /// Says what a failure on the admin socket means.
-fn explain(path: &std::path::Path, error: &io::Error) -> String {
+fn explain(path: &Path, error: &io::Error) -> String {
     let path = path.display();
     let elsewhere = format!("a daemon elsewhere is named with --admin PATH or {ADMIN_VARIABLE}");
     match error.kind() {

@@ -10,6 +10,9 @@ const SYSTEM_PATH: &str = "/run/luasocketd/luasocketd.sock";
 /// Where operators find root's daemon.
 const SYSTEM_ADMIN_PATH: &str = "/run/luasocketd/admin.sock";
 
+/// What the file is called, in their runtime directory, where operators find others' daemons.
+const OWN_ADMIN: &str = "luasocketd-admin.sock";
+
 /// The variable that says where operators find the daemon.
 pub const ADMIN_VARIABLE: &str = "LUASOCKETD_ADMIN";
 
@@ -61,7 +64,7 @@ fn default_admin_path() -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Some(PathBuf::from(SYSTEM_ADMIN_PATH));
     }
-    in_runtime_directory("luasocketd-admin.sock")
+    in_runtime_directory(OWN_ADMIN)
 }
 
 /// A client's path with `.admin` at its end.
@@ -85,5 +88,21 @@ mod tests {
         let sockets = ["/x/a.sock", "/y/b.sock"].map(PathBuf::from);
         assert_eq!(admin_path(&sockets), Ok(PathBuf::from("/x/a.sock.admin")));
         assert_eq!(find_admin(Some(Path::new("/x"))), Ok(PathBuf::from("/x")));
+    }
+    #[test]
+    fn the_places_that_are_told_are_these() {
+        use clap::CommandFactory;
+        let unit = include_str!("../../luasocketd.service.in");
+        let ways = format!("--socket {SYSTEM_PATH} --admin {SYSTEM_ADMIN_PATH} ");
+        assert!(unit.contains(&ways), "luasocketd.service.in has no `{ways}`");
+        assert!(unit.contains(&format!("reload --admin {SYSTEM_ADMIN_PATH}\n")), "{unit}");
+        let mut commands = crate::cli::Cli::command();
+        let help = commands.find_subcommand_mut("ps").unwrap().render_long_help().to_string();
+        let documented = include_str!("../../../docs/admin.md");
+        for text in [documented.to_owned(), help.split_whitespace().collect::<Vec<_>>().join(" ")] {
+            for place in [SYSTEM_ADMIN_PATH, &format!("$XDG_RUNTIME_DIR/{OWN_ADMIN}"), ADMIN_VARIABLE] {
+                assert!(text.contains(place), "no `{place}` in {text}");
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use luasocketd::admin::{Clients, Request, Sockets, line};
 use luasocketd::core::{ClientRow, Mark, SocketRow};
 use luasocketd_protocol::Kind;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::failed;
 use super::operator::Operator;
@@ -56,13 +57,8 @@ impl Operator {
     /// # Errors
     /// As [`Operator::ask`].
     pub fn clients(&mut self, client: Option<Mark>) -> Result<Vec<ClientRow>, String> {
-        let (mut all, mut next) = (Vec::new(), Some(0));
-        while let Some(from) = next {
-            let page: Clients = self.ask_for(&Request::Ps { client, from })?;
-            all.extend(page.clients);
-            next = page.next.filter(|next| *next > from);
-        }
-        Ok(all)
+        let page = |from| Request::Ps { client, from };
+        self.pages(page, |Clients { clients, next }| (clients, next))
     }
 
     /// All sockets, or those of one client.
@@ -70,19 +66,24 @@ impl Operator {
     /// # Errors
     /// As [`Operator::ask`].
     pub fn sockets(&mut self, client: Option<Mark>) -> Result<Vec<SocketRow>, String> {
+        let page = |from| Request::Sockets { client, from };
+        self.pages(page, |Sockets { sockets, next }| (sockets, next))
+    }
+
+    /// All that `page` asks for from 0 on, told apart into rows and the next page by `parts`.
+    fn pages<T: DeserializeOwned, R>(
+        &mut self,
+        page: impl Fn(u32) -> Request,
+        parts: impl Fn(T) -> (Vec<R>, Option<u32>),
+    ) -> Result<Vec<R>, String> {
         let (mut all, mut next) = (Vec::new(), Some(0));
         while let Some(from) = next {
-            let page: Sockets = self.ask_for(&Request::Sockets { client, from })?;
-            all.extend(page.sockets);
-            next = page.next.filter(|next| *next > from);
+            let (rows, after) = parts(self.ask_for(&page(from))?);
+            all.extend(rows);
+            next = after.filter(|after| *after > from);
         }
         Ok(all)
     }
-}
-
-/// What a client is called: its own name, which may be anything.
-fn name(client: &ClientRow) -> String {
-    or_dash(client.name.as_deref())
 }
 
 /// What a kind is called on the pipe, too.
@@ -116,7 +117,7 @@ fn client_table(clients: &[ClientRow]) -> Table {
             client.id.to_string(),
             client.pid.map_or("-".to_owned(), |pid| pid.to_string()),
             client.uid.to_string(),
-            name(client),
+            or_dash(client.name.as_deref()),
             or_dash(client.lua.as_deref()),
             or_dash(client.profile.as_deref()),
             client.sockets.to_string(),

@@ -159,9 +159,10 @@ fn serve_on(worker: &mut Worker, doors: Doors, options: &ServeOptions) -> io::Re
         let (clients, sockets) = worker.census();
         house.on_drain(clients as u64, sockets as u64);
         worker.drain(options.drain_timeout);
-    })?;
+    });
+    worker.dismiss_operators();
     let (clients, sockets) = worker.census();
-    match ended {
+    match ended? {
         Ending::Drained if sockets == 0 => tracing::info!("ended: everything was delivered"),
         _ => tracing::warn!(clients, sockets, "ended: what these had not delivered is lost"),
     }
@@ -176,26 +177,22 @@ struct ThisHouse {
 
 impl House for ThisHouse {
     fn read_policy(&self) -> Result<Policy, String> {
-        let read = match &self.config {
-            Some(file) => read_policy(file),
-            None => {
-                Err("the daemon was started without --config, so there is nothing to read again".to_owned())
+        let nothing =
+            || "the daemon was started without --config, so there is nothing to read again".to_owned();
+        let file = self.config.as_deref().ok_or_else(nothing);
+        match file.and_then(|file| Ok((file.display(), read_policy(file)?))) {
+            Ok((file, policy)) => {
+                tracing::info!(profiles = policy.profiles().len(), "new policy from {file}");
+                notify(&[NotifyState::Status(&format!("policy read from {file}"))]);
+                Ok(policy)
             }
-        };
-        let status = match (&read, &self.config) {
-            (Ok(policy), Some(file)) => {
-                let profiles = policy.profiles().len();
-                tracing::info!(profiles, "new policy from {}", file.display());
-                format!("policy read from {}", file.display())
+            Err(error) => {
+                let status = format!("the policy stays as it was: {error}");
+                tracing::error!("{status}");
+                notify(&[NotifyState::Status(&status)]);
+                Err(status)
             }
-            (Err(error), _) => {
-                tracing::error!("the policy stays as it was: {error}");
-                format!("the policy stays as it was: {error}")
-            }
-            (Ok(_), None) => return read,
-        };
-        notify(&[NotifyState::Status(&status)]);
-        read
+        }
     }
 
     fn drain_timeout(&self) -> Duration {

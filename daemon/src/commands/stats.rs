@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::thread;
 
-use luasocketd::admin::{Metrics, Request, Stats, line};
+use luasocketd::admin::{Audit, Metrics, Request, Stats, line};
 use luasocketd::core::Times;
 use serde::Serialize;
 
@@ -78,30 +78,34 @@ impl Rates {
             sockets: rate(|stats| stats.totals.sockets_total),
             sent_bytes: rate(|stats| stats.totals.sent_bytes_total),
             received_bytes: rate(|stats| stats.totals.received_bytes_total),
-            verdicts: rate(|stats| {
-                stats.totals.profiles.iter().map(|row| row.allowed + row.denied + row.reported).sum()
-            }),
+            verdicts: rate(verdicts),
             lookups: rate(|stats| stats.totals.lookup_times.count),
             connects: rate(|stats| stats.totals.connect_times.count),
         }
     }
 }
 
+/// Questions that the policy has answered.
+fn verdicts(stats: &Stats) -> u64 {
+    stats.totals.profiles.iter().map(|row| row.allowed + row.denied + row.reported).sum()
+}
+
 fn text(stats: &Stats, rates: &Rates, colours: bool) -> String {
     use Side::{Left, Right};
     let totals = &stats.totals;
-    let ending = if totals.draining { ", ending" } else { "" };
-    let title = format!("{}, pid {}, up {}{ending}", stats.daemon, stats.pid, age(stats.uptime_ms));
+    let mut head = printable(&title(stats));
+    if let Some(audit) = &stats.audit {
+        head += &format!("\n{}", trail(audit));
+    }
     let mut numbers = Table::new(&[("", Left), ("NOW", Right), ("IN ALL", Right), ("PER SECOND", Right)]);
     let whole = |count: u64| count.to_string();
     let none = String::new;
-    let verdicts: u64 = totals.profiles.iter().map(|row| row.allowed + row.denied + row.reported).sum();
     for (name, now, all, rate) in [
         ("clients", whole(totals.clients), whole(totals.clients_total), number(rates.clients)),
         ("sockets", whole(totals.sockets), whole(totals.sockets_total), number(rates.sockets)),
         ("lookups", whole(totals.lookups), whole(totals.lookup_times.count), number(rates.lookups)),
         ("connections", none(), whole(totals.connect_times.count), number(rates.connects)),
-        ("verdicts", none(), whole(verdicts), number(rates.verdicts)),
+        ("verdicts", none(), whole(verdicts(stats)), number(rates.verdicts)),
         ("sent", none(), bytes(totals.sent_bytes_total), bytes(rates.sent_bytes as u64)),
         ("received", none(), bytes(totals.received_bytes_total), bytes(rates.received_bytes as u64)),
     ] {
@@ -131,30 +135,25 @@ fn text(stats: &Stats, rates: &Rates, colours: bool) -> String {
         let cells = [name.to_owned()].into_iter().chain(parts).chain([mean(measured)]);
         times.row(cells.collect());
     }
-    if let Some(audit) = &stats.audit {
-        let mut waiting =
-            format!("audit trail: {} records wait, the oldest for {} ms", audit.queued, audit.lag_ms);
-        if let Some(reason) = &audit.failing {
-            waiting += &format!(
-                "\naudit trail: NOTHING CAN BE WRITTEN, so nothing new is let through: {}",
-                printable(reason)
-            );
-        }
-        return format!(
-            "{}\n{waiting}\n\n{}\n{}\n{}",
-            printable(&title),
-            numbers.text(colours),
-            profiles.text(colours),
-            times.text(colours)
-        );
+    let tables = [numbers, profiles, times].map(|table| table.text(colours));
+    format!("{head}\n\n{}", tables.join("\n"))
+}
+
+fn title(stats: &Stats) -> String {
+    let ending = if stats.totals.draining { ", ending" } else { "" };
+    format!("{}, pid {}, up {}{ending}", stats.daemon, stats.pid, age(stats.uptime_ms))
+}
+
+/// How the audit trail does.
+fn trail(audit: &Audit) -> String {
+    let waiting = format!("audit trail: {} records wait, the oldest for {} ms", audit.queued, audit.lag_ms);
+    match &audit.failing {
+        Some(reason) => format!(
+            "{waiting}\naudit trail: NOTHING CAN BE WRITTEN, so nothing new is let through: {}",
+            printable(reason)
+        ),
+        None => waiting,
     }
-    format!(
-        "{}\n\n{}\n{}\n{}",
-        printable(&title),
-        numbers.text(colours),
-        profiles.text(colours),
-        times.text(colours)
-    )
 }
 
 fn number(rate: f64) -> String {

@@ -1,11 +1,12 @@
 //! Tables and quantities for people.
 
 use std::env;
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 
-/// Bold, and back.
-const BOLD: (&str, &str) = ("\x1b[1m", "\x1b[0m");
+use comfy_table::{Attribute, Cell, CellAlignment, presets};
+
+/// Blanks between columns.
+const GAP: u16 = 2;
 
 /// On which side of its column a cell stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,35 +37,23 @@ impl Table {
 
     /// Its text, with a bold head if it is to be coloured.
     pub fn text(&self, colours: bool) -> String {
-        let names: Vec<String> = self.head.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.chain(names.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
-        let mut text = String::new();
-        let head = self.line(&names, &widths);
-        match colours {
-            true => text.push_str(&format!("{}{head}{}\n", BOLD.0, BOLD.1)),
-            false => text.push_str(&format!("{head}\n")),
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING);
+        let bold = |cell: Cell| if colours { cell.add_attribute(Attribute::Bold) } else { cell };
+        table.set_header(self.head.iter().map(|(name, _)| bold(Cell::new(name))));
+        for ((_, side), column) in self.head.iter().zip(table.column_iter_mut()) {
+            column.set_padding((0, GAP)).set_cell_alignment(match side {
+                Side::Left => CellAlignment::Left,
+                Side::Right => CellAlignment::Right,
+            });
         }
-        for row in &self.rows {
-            text.push_str(&self.line(row, &widths));
-            text.push('\n');
+        table.add_rows(&self.rows);
+        if colours {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
         }
-        text
-    }
-
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
-        let mut line = String::new();
-        for ((cell, width), (_, side)) in cells.iter().zip(widths).zip(&self.head) {
-            // Writing to a text does not fail.
-            let _ = match side {
-                Side::Left => write!(line, "{cell:width$}  "),
-                Side::Right => write!(line, "{cell:>width$}  "),
-            };
-        }
-        line.trim_end().to_owned()
+        table.trim_fmt() + "\n"
     }
 }
 
@@ -73,9 +62,10 @@ pub fn colours() -> bool {
     io::stdout().is_terminal() && wants_colours()
 }
 
-/// Whether the user has not said that he wants none.
+/// Whether the user has not said that he wants none, and his terminal can show them.
 pub fn wants_colours() -> bool {
-    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let refuses = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refuses && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// A text that moves no cursor, whoever has chosen it.
@@ -144,6 +134,10 @@ mod tests {
         let mut table = Table::new(&[("A", Side::Left)]);
         table.row(vec!["\x1b]0;x\x07".into()]);
         assert_eq!(table.text(false), "A\n?]0;x?\n");
+        // Letters that take two columns of a terminal move nothing either.
+        let mut table = Table::new(&[("A", Side::Left), ("B", Side::Left)]);
+        table.row(vec!["日本".into(), "x".into()]);
+        assert_eq!(table.text(false), "A     B\n日本  x\n");
     }
 
     #[test]

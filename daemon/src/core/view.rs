@@ -24,7 +24,7 @@ pub const PAGE_ROWS: usize = 128;
 const PAGE_SLOTS: usize = 8192;
 
 /// Rows in the order of their slots.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
     /// The rows.
     pub rows: Vec<T>,

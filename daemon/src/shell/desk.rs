@@ -11,9 +11,9 @@ use thiserror::Error;
 
 use super::system;
 use super::worker::Worker;
-use crate::admin::{Audit, Draining, Killed, Stats};
+use crate::admin::{Answer, Audit, Clients, Draining, Killed, Reloaded, Sockets, Stats};
 use crate::core::policy::Policy;
-use crate::core::{ClientId, ClientRow, Input, Mark, Page, Place, SocketRow};
+use crate::core::{ClientId, Input, Mark, Page, Place, SocketRow};
 
 /// Questions that may wait: every operator's connection has at most one.
 const QUESTIONS_MAX: usize = 64;
@@ -42,25 +42,6 @@ pub(crate) enum Question {
     Stats,
     /// Begin nothing new.
     Drain { timeout: Duration },
-}
-
-/// What the loop says to it.
-#[derive(Debug)]
-pub(crate) enum Told {
-    /// It is done.
-    Done,
-    /// What the operator means is not there.
-    NotThere,
-    /// Clients.
-    Clients(Page<ClientRow>),
-    /// Sockets.
-    Sockets(Page<SocketRow>),
-    /// It has ended.
-    Killed(Box<Killed>),
-    /// Numbers.
-    Stats(Box<Stats>),
-    /// Nothing new is begun.
-    Draining(Draining),
 }
 
 /// Why there is no answer.
@@ -92,7 +73,7 @@ impl fmt::Debug for Asker {
 
 impl Asker {
     /// Asks, and waits for the answer.
-    pub(crate) fn ask(&self, question: Question) -> Result<Told, Silence> {
+    pub(crate) fn ask(&self, question: Question) -> Result<Answer, Silence> {
         let (answer, answered) = mpsc::sync_channel(1);
         self.questions.try_send(Asked { question, answer }).map_err(|error| match error {
             TrySendError::Full(_) => Silence::Crowded,
@@ -113,7 +94,7 @@ impl Asker {
 #[derive(Debug)]
 struct Asked {
     question: Question,
-    answer: SyncSender<Told>,
+    answer: SyncSender<Answer>,
 }
 
 /// The loop's side.
@@ -145,6 +126,12 @@ impl Desk {
         self.busy
     }
 
+    /// Nobody is answered any more: whoever waits, or asks from here on, hears at once that the daemon is ending.
+    fn close(&mut self) {
+        let (_, nobody) = mpsc::sync_channel(0);
+        self.questions = nobody;
+    }
+
     fn next(&mut self) -> Option<Asked> {
         let next = self.questions.try_recv().ok();
         self.busy &= next.is_some();
@@ -163,6 +150,11 @@ impl Worker {
         self.desk.asker()
     }
 
+    /// Has nobody wait for an answer that does not come: the loop has ended.
+    pub fn dismiss_operators(&mut self) {
+        self.desk.close();
+    }
+
     /// Answers those that have asked, as many as a turn has room for.
     pub(crate) fn answer_operators(&mut self) {
         for _ in 0..QUESTIONS_PER_TURN {
@@ -170,47 +162,51 @@ impl Worker {
                 return;
             }
             let Some(Asked { question, answer }) = self.desk.next() else { return };
-            let told = self.tell_operator(question);
+            let said = self.answer_operator(question);
             // Whoever asked may have given up; there is room for the one answer.
-            let _ = answer.try_send(told);
+            let _ = answer.try_send(said);
         }
     }
 
-    fn tell_operator(&mut self, question: Question) -> Told {
+    fn answer_operator(&mut self, question: Question) -> Answer {
         let now = Instant::now();
         match question {
             Question::SetPolicy(policy) => {
+                let profiles = policy.profiles().iter().map(|profile| profile.name.clone()).collect();
                 self.set_policy(*policy);
-                Told::Done
+                Answer::Reloaded(Reloaded { profiles })
             }
-            Question::Clients { from } => Told::Clients(self.core.client_page(from, now)),
+            Question::Clients { from } => {
+                let Page { rows, next } = self.core.client_page(from, now);
+                Answer::Clients(Clients { clients: rows, next })
+            }
             Question::Client(id) => match self.core.client_row(id, now) {
-                Some(row) => Told::Clients(Page { rows: vec![row], next: None }),
-                None => Told::NotThere,
+                Some(row) => Answer::Clients(Clients { clients: vec![row], next: None }),
+                None => not_there(Mark::Client(id)),
             },
             Question::Sockets { of: Some(client), .. } if !self.core.is_there(Mark::Client(client)) => {
-                Told::NotThere
+                not_there(Mark::Client(client))
             }
             Question::Sockets { of, from } => {
-                let mut page = self.core.socket_page(of, from, now);
-                page.rows.iter_mut().for_each(|row| self.name(row));
-                Told::Sockets(page)
+                let Page { mut rows, next } = self.core.socket_page(of, from, now);
+                rows.iter_mut().for_each(|row| self.name(row));
+                Answer::Sockets(Sockets { sockets: rows, next })
             }
             Question::Kill(mark) => match self.about(mark, now) {
                 Some(killed) => {
                     self.handle(Input::Kill { mark });
-                    Told::Killed(Box::new(killed))
+                    Answer::Killed(Box::new(killed))
                 }
-                None => Told::NotThere,
+                None => not_there(mark),
             },
-            Question::Stats => Told::Stats(Box::new(self.stats(now))),
+            Question::Stats => Answer::Stats(Box::new(self.stats(now))),
             Question::Drain { timeout } => {
                 let is_first = !self.is_draining();
                 let (clients, sockets) = self.census();
                 self.drain(timeout);
                 // A time limit is at most a day.
                 let timeout_ms = is_first.then_some(timeout.as_millis() as u64);
-                Told::Draining(Draining { timeout_ms, clients: clients as u64, sockets: sockets as u64 })
+                Answer::Draining(Draining { timeout_ms, clients: clients as u64, sockets: sockets as u64 })
             }
         }
     }
@@ -261,11 +257,47 @@ impl Worker {
     }
 }
 
+fn not_there(mark: Mark) -> Answer {
+    Answer::error(format!("{mark} is not there"))
+}
+
 /// An address for people; nothing for the one that no socket has got.
 fn spelt(place: &Place) -> Option<String> {
     match place {
         Place::Path(path) if path.is_empty() => None,
         Place::Net(address) if address.port() == 0 && address.ip().is_unspecified() => None,
         place => Some(place.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use mio::{Poll, Token};
+
+    use super::*;
+
+    #[test]
+    fn who_waits_at_a_desk_that_closes_is_told_at_once() {
+        let poll = Poll::new().unwrap();
+        let mut desk = Desk::new(Arc::new(Waker::new(poll.registry(), Token(0)).unwrap()));
+        let (asker, begun) = (desk.asker(), Instant::now());
+        let waiting = thread::spawn(move || asker.ask(Question::Stats));
+        let asked = loop {
+            match desk.next() {
+                Some(asked) => break asked,
+                None => thread::yield_now(),
+            }
+        };
+        let late = desk.asker();
+        let later = thread::spawn(move || late.ask(Question::Stats));
+        desk.close();
+        assert_eq!(later.join().unwrap(), Err(Silence::Gone));
+        assert_eq!(desk.asker().ask(Question::Stats), Err(Silence::Gone));
+        // Who was being answered gets that answer.
+        asked.answer.try_send(Answer::error("done")).unwrap();
+        assert_eq!(waiting.join().unwrap(), Ok(Answer::error("done")));
+        assert!(begun.elapsed() < ANSWER_WAIT);
     }
 }

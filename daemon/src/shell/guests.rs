@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::desk::{Asker, Question, Told};
+use super::desk::{Asker, Question};
 use super::line::{Line, read_line};
 use super::metrics::serve_metrics;
-use crate::admin::{Answer, Clients, LINE_MAX, Metrics, Reloaded, Request, Sockets, metrics};
+use crate::admin::{Answer, LINE_MAX, Metrics, Request, metrics};
+use crate::core::Mark;
 use crate::core::policy::{Policy, TIMEOUT_MAX};
-use crate::core::{Mark, Page};
 
 /// Operators at once: more than people who look at a daemon, few enough that they cannot use up its descriptors.
 const OPERATORS_MAX: usize = 32;
@@ -36,7 +36,7 @@ pub trait House: Send + Sync {
     /// Reads the policy file again, and tells the log.
     ///
     /// # Errors
-    /// What is wrong with it, with file and line.
+    /// That the policy stays as it was, and what is wrong with the file, with file and line.
     fn read_policy(&self) -> Result<Policy, String>;
 
     /// How long clients may go on in a daemon that ends, when nobody says.
@@ -144,23 +144,21 @@ impl Guests {
             Request::Reload { enforce_now } => return self.reload(enforce_now),
             Request::Drain { timeout_ms } => return self.drain(timeout_ms),
         };
-        let what = request.subject();
-        match self.asker.ask(question) {
-            Ok(told) => answer(told, what),
-            Err(silence) => Answer::error(silence),
-        }
+        self.ask(question)
+    }
+
+    /// What the loop says, or why it does not.
+    fn ask(&self, question: Question) -> Answer {
+        self.asker.ask(question).unwrap_or_else(Answer::error)
     }
 
     fn reload(&self, enforce_now: bool) -> Answer {
-        let mut policy = match self.house.read_policy() {
-            Ok(policy) => policy,
-            Err(error) => return Answer::error(format!("the policy stays as it was: {error}")),
-        };
-        policy.enforce_now |= enforce_now;
-        let profiles = policy.profiles().iter().map(|profile| profile.name.clone()).collect();
-        match self.asker.ask(Question::SetPolicy(Box::new(policy))) {
-            Ok(_) => Answer::Reloaded(Reloaded { profiles }),
-            Err(silence) => Answer::error(silence),
+        match self.house.read_policy() {
+            Ok(mut policy) => {
+                policy.enforce_now |= enforce_now;
+                self.ask(Question::SetPolicy(Box::new(policy)))
+            }
+            Err(error) => Answer::error(error),
         }
     }
 
@@ -170,40 +168,21 @@ impl Guests {
             return Answer::error(format!("a time limit is at most {} ms", TIMEOUT_MAX.as_millis()));
         }
         // Before it is done: a daemon without clients is gone then.
-        if let Ok(Told::Stats(stats)) = self.asker.ask(Question::Stats)
+        if let Answer::Stats(stats) = self.ask(Question::Stats)
             && !stats.totals.draining
         {
             self.house.on_drain(stats.totals.clients, stats.totals.sockets);
         }
-        match self.asker.ask(Question::Drain { timeout }) {
-            Ok(told) => answer(told, None),
-            Err(silence) => Answer::error(silence),
-        }
+        self.ask(Question::Drain { timeout })
     }
 
     /// The text for Prometheus.
     fn metrics(&self) -> Result<String, String> {
-        match self.asker.ask(Question::Stats) {
-            Ok(Told::Stats(stats)) => Ok(metrics::text(*stats)),
-            Ok(_) => Err("the loop has answered something else".to_owned()),
-            Err(silence) => Err(silence.to_string()),
+        match self.ask(Question::Stats) {
+            Answer::Stats(stats) => Ok(metrics::text(*stats)),
+            Answer::Error { error } => Err(error),
+            _ => Err("the loop has answered something else".to_owned()),
         }
-    }
-}
-
-/// What the loop has said, as an answer to a request about `what`.
-fn answer(told: Told, what: Option<Mark>) -> Answer {
-    match told {
-        Told::Done => Answer::error("the loop has answered something else"),
-        Told::NotThere => Answer::error(match what {
-            Some(mark) => format!("{mark} is not there"),
-            None => "it is not there".to_owned(),
-        }),
-        Told::Clients(Page { rows, next }) => Answer::Clients(Clients { clients: rows, next }),
-        Told::Sockets(Page { rows, next }) => Answer::Sockets(Sockets { sockets: rows, next }),
-        Told::Killed(killed) => Answer::Killed(killed),
-        Told::Stats(stats) => Answer::Stats(stats),
-        Told::Draining(draining) => Answer::Draining(draining),
     }
 }
 

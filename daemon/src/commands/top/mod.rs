@@ -64,8 +64,7 @@ fn print_lines(options: &TopOptions) -> Result<(), String> {
     let mut operator = Operator::connect(&options.admin)?;
     let mut before: Option<Stats> = None;
     loop {
-        let clients = operator.clients(None)?;
-        let stats: Stats = operator.ask_for(&Request::Stats {})?;
+        let (clients, stats) = look(&mut operator)?;
         let rates = before.as_ref().map(|before| Rates::between(before, &stats)).unwrap_or_default();
         before = Some(stats.clone());
         let mut out = io::stdout().lock();
@@ -81,6 +80,10 @@ fn print_lines(options: &TopOptions) -> Result<(), String> {
 
 /// What the daemon was asked for, or why it has not said it.
 type News = Result<(Vec<ClientRow>, Stats), String>;
+
+fn look(operator: &mut Operator) -> News {
+    Ok((operator.clients(None)?, operator.ask_for(&Request::Stats {})?))
+}
 
 fn on_screen(operator: Operator, interval: Duration) -> Result<(), String> {
     let words = |error: io::Error| format!("the terminal: {error}");
@@ -120,8 +123,7 @@ fn end_by_signal(ended: Arc<AtomicBool>) -> io::Result<()> {
 /// Asks again and again, until nobody wants to know any more.
 fn ask(mut operator: Operator, interval: Duration, news: &SyncSender<News>, stopped: &Receiver<()>) {
     loop {
-        let all = operator.clients(None);
-        let answer = all.and_then(|clients| Ok((clients, operator.ask_for(&Request::Stats {})?)));
+        let answer = look(&mut operator);
         let is_last = answer.is_err();
         if news.send(answer).is_err() || is_last {
             return;
