@@ -32,6 +32,8 @@ impl Core {
 
     /// Ends a client with all its sockets; nothing that they hold is delivered any more.
     fn kill_client(&mut self, client: ClientId) {
+        // First, so that whoever closes the sockets knows that nobody waits for it.
+        self.disconnect(client, killed().message);
         let of_client =
             |(id, socket): (SocketId, &super::socket::Socket)| (socket.client == client).then_some(id);
         let sockets: Vec<SocketId> = self.sockets.iter().filter_map(of_client).collect();
@@ -39,7 +41,6 @@ impl Core {
             self.end_records(socket, End::Killed, Some(&killed()));
             self.forget_socket(socket);
         }
-        self.disconnect(client, killed().message);
     }
 
     /// Ends one socket: whoever waits for it, and whatever is done with it from here on, hears that it is closed.
@@ -117,7 +118,7 @@ mod tests {
             assert!(!core.is_there(Mark::Socket(socket)));
         }
         let reason = killed().message;
-        assert_eq!(done.last(), Some(&Action::Disconnect { client, reason }));
+        assert_eq!(done.first(), Some(&Action::Disconnect { client, reason }));
         core.handle(Input::ClientGone { client }, Instant::now());
         assert_eq!((core.census(), core.is_there(Mark::Client(client))), ((0, 0), false));
         assert_eq!(actions(&mut core, Mark::Client(client)), []);

@@ -4,6 +4,7 @@
 //! the core's word. The shell moves the bytes and says how many.
 
 mod accounts;
+mod closing;
 mod complaints;
 mod datagram;
 mod desk;

@@ -386,14 +386,14 @@ impl Worker {
 
     /// Drops the system's sockets of `id`, which closes them and ends their watch.
     fn close(&mut self, id: SocketId) {
-        if let Some(mut socket) = self.sockets.remove(id) {
+        if let Some(socket) = self.sockets.remove(id) {
             if let Some(client) = socket.counted {
                 self.count_busy(client, -1);
             }
             if let Stall::Called(client) = socket.stall {
                 self.call_stalled(client);
             }
-            socket.discard_received();
+            self.closing.close(socket);
         }
     }
 }

@@ -317,7 +317,7 @@ impl Worker {
         pipe.out.clear(&mut self.pool);
         self.count_offences(id);
         tracing::debug!(client = %self.core.describe_client(id), "gone");
-        self.handle(Input::ClientGone { client: id });
+        self.clear(|worker| worker.handle(Input::ClientGone { client: id }));
     }
 
     /// Feeds the core and does what it says.

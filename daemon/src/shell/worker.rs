@@ -12,6 +12,7 @@ use mio::{Events, Interest, Poll, Waker};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
+use super::closing::Closing;
 use super::desk::Desk;
 use super::listener::PipeListener;
 use super::pipe::{DATA_OUT_MAX, Pipe, widen};
@@ -68,6 +69,8 @@ pub struct Worker {
     pub(crate) waker: Arc<Waker>,
     /// Where operators' questions come in.
     pub(crate) desk: Desk,
+    /// What is left of clients that have gone.
+    pub(crate) closing: Closing,
     /// Buffers for pipes.
     pub(crate) pool: Pool,
     /// Buffers for sockets, small ones: a socket's client is charged for what it holds.
@@ -144,6 +147,7 @@ impl Worker {
             resolver: Resolver::new(Arc::clone(&waker)),
             desk: Desk::new(Arc::clone(&waker)),
             waker,
+            closing: Closing::default(),
             pool: Pool::new(PIPE_SPARE_MAX),
             socket_pool: Pool::new(SOCKET_SPARE_MAX),
             stirred: false,
@@ -273,6 +277,7 @@ impl Worker {
             }
             self.end_syncs(syncs, events.iter().count());
             self.flush_pipes();
+            self.closing.end_turn();
             self.turns.count(woken.elapsed());
             if self.core.is_drained(Instant::now()) {
                 self.ending.get_or_insert(Ending::Drained);
@@ -304,7 +309,9 @@ impl Worker {
         let next =
             [self.core.poll_timeout(), self.accept_again, self.offenders.next()].into_iter().flatten().min();
         let timeout = match next {
-            _ if hasty || !self.work.is_empty() || self.desk.is_busy() => Some(Duration::ZERO),
+            _ if hasty || !self.work.is_empty() || self.desk.is_busy() || self.closing.is_busy() => {
+                Some(Duration::ZERO)
+            }
             Some(at) => Some(at.saturating_duration_since(Instant::now())),
             None => None,
         };
