@@ -16,6 +16,7 @@ mod limits;
 mod message;
 mod options;
 mod reader;
+mod ring;
 mod scan;
 mod types;
 mod window;
@@ -31,12 +32,14 @@ pub use limits::{
     UDP_MAX, UNIX_DGRAM_MAX, VERSION,
 };
 pub use message::{
-    Accept, Acceptable, Bind, Bound, Broken, Call, Cancel, ClearPeer, ClientNote, Close, Connect, DaemonNote,
-    Data, Datagram, Endpoint, Eof, GetOption, Hello, HelloReply, HostEntry, HostEntryOf, Listen, LocalName,
-    NameInfo, NameInfoOf, Open, Peer, PeerName, Resolve, Resolved, SendTo, SetOption, SetPeer, Shutdown,
-    SocketError, Sync, Timeout, Watch, Window,
+    Accept, Acceptable, AskRing, Bind, Bound, Broken, Call, Cancel, ClearPeer, ClientNote, Close, Connect,
+    DaemonNote, Data, Datagram, Endpoint, Eof, GetOption, Hello, HelloReply, HostEntry, HostEntryOf, Listen,
+    LocalName, NameInfo, NameInfoOf, Open, Peer, PeerName, Resolve, Resolved, RingBegin, RingEnd, RingWake,
+    SendTo, SetOption, SetPeer, Shutdown, SocketError, Sync, Timeout, Watch, Window,
 };
 pub use options::{OptionKind, OptionValue, SocketOption};
 pub use reader::FrameReader;
+#[cfg(not(loom))]
+pub use ring::{BadMark, RING_SIZE, Ring, RingReceiver, RingSender};
 pub use types::{Address, Direction, Family, Kind, SocketId};
 pub use window::{Overrun, ReceiveWindow, SendWindow};

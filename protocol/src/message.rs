@@ -90,6 +90,8 @@ messages! {
         Close(Close) = "close",
         /// Asks for whatever has arrived from the network by now. Result: nil.
         Sync(Sync) = "sync",
+        /// Asks for memory to share, [`crate::ring`]. Result: nil, and the memory's descriptor.
+        Ring(AskRing) = "ring",
     }
 }
 
@@ -123,6 +125,12 @@ messages! {
         Timeout(Timeout) = "timeout",
         /// Ends a request early; it is answered with `cancelled` if it had not succeeded before.
         Cancel(Cancel) = "cancel",
+        /// From here on this side's frames go through the ring.
+        RingBegin(RingBegin) = "ring-begin",
+        /// From here on this side's frames go through the pipe again.
+        RingEnd(RingEnd) = "ring-end",
+        /// Something in the ring has changed for which the other side sleeps.
+        RingWake(RingWake) = "ring-wake",
     }
 }
 
@@ -143,6 +151,12 @@ messages! {
         Datagram(Datagram<'a>) = "datagram",
         /// Something went wrong on a datagram socket, which goes on working.
         Error(SocketError) = "error",
+        /// From here on this side's frames go through the ring.
+        RingBegin(RingBegin) = "ring-begin",
+        /// From here on this side's frames go through the pipe again.
+        RingEnd(RingEnd) = "ring-end",
+        /// Something in the ring has changed for which the other side sleeps.
+        RingWake(RingWake) = "ring-wake",
     }
 }
 
@@ -412,6 +426,22 @@ pub struct Shutdown {
 /// Parameters of `sync`: none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {}
+
+/// Parameters of `ring`: none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskRing {}
+
+/// Parameters of `ring-begin`: none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingBegin {}
+
+/// Parameters of `ring-end`: none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingEnd {}
+
+/// Parameters of `ring-wake`: none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingWake {}
 
 /// Parameters of `data`, in both directions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
