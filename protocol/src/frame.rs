@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::failure::Failure;
+use crate::message::Data;
 use crate::scan::{array_length, elements};
 use crate::types::SocketId;
 
@@ -141,6 +142,27 @@ pub fn encode_failure(out: &mut Vec<u8>, id: u32, failure: &Failure) {
     append(out, &());
 }
 
+/// A `ring-wake` notification, as [`encode_note`] writes it.
+pub const RING_WAKE: &[u8] = b"\x93\x02\xa9ring-wake\x90";
+
+/// Reads a `data` notification whose head is spelt as [`data_header`] does it; gives `None` for any other frame,
+/// which [`Frame::parse`] takes apart. Most frames of a busy socket are such ones.
+pub fn plain_data(frame: &[u8]) -> Option<Data<'_>> {
+    let (head, bytes) = frame.split_first_chunk()?;
+    let (socket, length) = plain_data_head(head)?;
+    (length == bytes.len()).then_some(Data { socket, bytes })
+}
+
+/// The socket and the payload's length, if a frame has such a head.
+pub(crate) fn plain_data_head(head: &[u8; DATA_HEADER]) -> Option<(SocketId, usize)> {
+    let [b'\x93', b'\x02', b'\xa4', b'd', b'a', b't', b'a', b'\x92', b'\xcf', rest @ ..] = head else {
+        return None;
+    };
+    let [a, b, c, d, e, f, g, h, b'\xc6', length @ ..] = rest else { return None };
+    let socket = SocketId(u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]));
+    Some((socket, u32::from_be_bytes(*length) as usize))
+}
+
 /// Bytes of a `data` notification before its payload, as [`data_header`] writes them.
 pub const DATA_HEADER: usize = 22;
 
@@ -159,5 +181,39 @@ pub(crate) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     // Writing to memory cannot fail, and every message type has a MessagePack form.
     if let Err(error) = rmp_serde::encode::write(out, value) {
         unreachable!("a message without a MessagePack form: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{ClientNote, RingWake};
+
+    #[test]
+    fn what_is_written_by_hand_is_what_the_encoder_writes() {
+        let mut out = Vec::new();
+        encode_note(&mut out, &ClientNote::RingWake(RingWake {}));
+        assert_eq!(out, RING_WAKE);
+        let frame = [&data_header(SocketId(7 << 32 | 3), 5)[..], b"bytes"].concat();
+        let plain = plain_data(&frame).unwrap();
+        assert_eq!((plain.socket, plain.bytes), (SocketId(7 << 32 | 3), &b"bytes"[..]));
+        let Ok(Frame::Notification { method: "data", params }) = Frame::parse(&frame) else { panic!() };
+        assert_eq!(decode::<Data<'_>>(params), Ok(plain));
+    }
+
+    #[test]
+    fn another_spelling_of_data_is_not_plain() {
+        let frame = [&data_header(SocketId(1), 5)[..], b"bytes"].concat();
+        for cut in 0..frame.len() {
+            assert_eq!(plain_data(&frame[..cut]), None, "{cut}");
+        }
+        for at in (0..9).chain([17, 21]) {
+            let mut other = frame.clone();
+            other[at] ^= 1;
+            assert_eq!(plain_data(&other), None, "{at}");
+        }
+        let mut encoded = Vec::new();
+        encode_note(&mut encoded, &ClientNote::Data(Data { socket: SocketId(1), bytes: b"bytes" }));
+        assert_eq!(plain_data(&encoded), None);
     }
 }

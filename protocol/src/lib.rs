@@ -23,8 +23,8 @@ mod window;
 
 pub use failure::{Code, Failure};
 pub use frame::{
-    DATA_HEADER, Envelope, Frame, FrameError, data_header, decode, encode_failure, encode_note, encode_reply,
-    encode_request,
+    DATA_HEADER, Envelope, Frame, FrameError, RING_WAKE, data_header, decode, encode_failure, encode_note,
+    encode_reply, encode_request, plain_data,
 };
 pub use inet::aton;
 pub use limits::{

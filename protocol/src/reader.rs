@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::frame::FrameError;
+use crate::frame::{DATA_HEADER, FrameError, plain_data_head};
 use crate::limits::MAX_FRAME;
 use crate::scan::Scanner;
 
@@ -69,7 +69,14 @@ impl FrameReader {
             Some(0x93 | 0x94 | 0xdc | 0xdd) => {}
             Some(_) => return Err(self.break_with(FrameError::Malformed)),
         }
-        match self.scanner.advance(bytes) {
+        // Most frames of a busy socket have this head, which says all about their length.
+        let plain = bytes.first_chunk().and_then(plain_data_head).map(|(_, length)| DATA_HEADER + length);
+        let scanned = match plain {
+            Some(length) if length > MAX_FRAME => Err(FrameError::TooLarge),
+            Some(length) => Ok((length <= bytes.len()).then_some(length)),
+            None => self.scanner.advance(bytes),
+        };
+        match scanned {
             Ok(None) => Ok(None),
             Ok(Some(length)) => {
                 self.scanner = Scanner::new();

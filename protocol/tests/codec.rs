@@ -94,6 +94,7 @@ fn calls(socket: SocketId) -> Vec<Call<'static>> {
         Call::Shutdown(Shutdown { socket, direction: Direction::Send }),
         Call::Close(Close { socket }),
         Call::Sync(Sync {}),
+        Call::Ring(AskRing {}),
     ]
 }
 
@@ -105,6 +106,9 @@ fn client_notes(socket: SocketId) -> Vec<ClientNote<'static>> {
         ClientNote::Watch(Watch { socket }),
         ClientNote::Timeout(Timeout { socket, block_ms: Some(1), total_ms: None }),
         ClientNote::Cancel(Cancel { request: 7 }),
+        ClientNote::RingBegin(RingBegin {}),
+        ClientNote::RingEnd(RingEnd {}),
+        ClientNote::RingWake(RingWake {}),
     ]
 }
 
@@ -117,6 +121,9 @@ fn daemon_notes(socket: SocketId) -> Vec<DaemonNote<'static>> {
         DaemonNote::Acceptable(Acceptable { socket }),
         DaemonNote::Datagram(Datagram { socket, from: Address::path("/run/x"), bytes: b"" }),
         DaemonNote::Error(SocketError { socket, failure: Failure::os(111) }),
+        DaemonNote::RingBegin(RingBegin {}),
+        DaemonNote::RingEnd(RingEnd {}),
+        DaemonNote::RingWake(RingWake {}),
     ]
 }
 

@@ -19,6 +19,7 @@
 mod buffer;
 mod find;
 mod limits;
+mod link;
 mod lua;
 mod mailbox;
 mod mux;

@@ -11,8 +11,8 @@ mod want;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use luasocketd_protocol::{
-    Call, Cancel, ClientNote, Close, Code, DaemonNote, Endpoint, Failure, Frame, FrameError, Overrun,
-    SocketId, Sync, Watch, Window, encode_note, encode_request,
+    AskRing, Call, Cancel, ClientNote, Close, Code, DaemonNote, Endpoint, Failure, Frame, FrameError,
+    Overrun, SocketId, Sync, Watch, Window, encode_note, encode_request, plain_data,
 };
 use thiserror::Error;
 
@@ -66,6 +66,19 @@ enum State {
     Abandoned,
 }
 
+/// What the daemon has said about memory to share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RingNews {
+    /// There is some.
+    Granted,
+    /// There is none.
+    Refused,
+    /// Its frames come through the ring from here on.
+    Begun,
+    /// Its frames come through the pipe again, and so shall ours.
+    Ended,
+}
+
 /// A listening socket.
 #[derive(Debug, Default)]
 struct Listener {
@@ -93,6 +106,8 @@ pub(crate) struct Mux {
     wake: Option<Ticket>,
     /// Whether a listening socket was begun to be watched since that was last asked.
     new_watch: bool,
+    /// What was said about memory to share, and nobody has looked at.
+    ring_news: Option<RingNews>,
     dead: Option<String>,
 }
 
@@ -135,6 +150,22 @@ impl Mux {
         self.requests.insert(id, Request { want: Want::of(call), state: State::Waiting });
         encode_request(&mut self.out, id, call);
         Ok(Ticket(id))
+    }
+
+    /// Asks for memory to share; the answer is news.
+    pub(crate) fn ask_ring(&mut self) {
+        // Where there are too many requests it is no time for one more.
+        let _asked = self.request(&Call::Ring(AskRing {}));
+    }
+
+    /// What the daemon has said about memory to share since that was last asked.
+    pub(crate) fn take_ring_news(&mut self) -> Option<RingNews> {
+        self.ring_news.take()
+    }
+
+    /// Whether somebody waits on the descriptor of a socket.
+    pub(crate) fn is_polled(&self) -> bool {
+        !self.polled.is_empty()
     }
 
     /// Queues a notification; none after the pipe's death.
@@ -292,6 +323,9 @@ impl Mux {
     /// # Errors
     /// When the daemon breaks the protocol; then the pipe has to end.
     pub(crate) fn handle_frame(&mut self, frame: &[u8]) -> Result<(), Violation> {
+        if let Some(data) = plain_data(frame) {
+            return self.on_note(DaemonNote::Data(data));
+        }
         match Frame::parse(frame)? {
             Frame::Request { .. } => Err(Violation::Request),
             Frame::Response { id, outcome } => self.on_response(id, outcome),
@@ -331,8 +365,9 @@ impl Mux {
     }
 
     fn on_note(&mut self, note: DaemonNote<'_>) -> Result<(), Violation> {
-        let subject = subject(&note);
-        if self.polled.contains(&subject) {
+        if !self.polled.is_empty()
+            && let Some(subject) = subject(&note).filter(|subject| self.polled.contains(subject))
+        {
             self.news.insert(subject, WAKES_MAX);
         }
         match note {
@@ -367,6 +402,10 @@ impl Mux {
                     mailbox.on_datagram(datagram)?;
                 }
             }
+            DaemonNote::RingBegin(_) => self.ring_news = Some(RingNews::Begun),
+            DaemonNote::RingEnd(_) => self.ring_news = Some(RingNews::Ended),
+            // Whoever was woken looks at the ring.
+            DaemonNote::RingWake(_) => {}
             DaemonNote::Error(error) => {
                 if let Some(mailbox) = self.mailboxes.get_mut(&error.socket) {
                     mailbox.on_error(error.failure);
@@ -378,6 +417,11 @@ impl Mux {
 
     fn on_response(&mut self, id: u32, outcome: Result<&[u8], Failure>) -> Result<(), Violation> {
         let Some(want) = self.requests.get(&id).map(|request| request.want) else { return Ok(()) };
+        if matches!(want, Want::Ring) {
+            self.requests.remove(&id);
+            self.ring_news = Some(if outcome.is_ok() { RingNews::Granted } else { RingNews::Refused });
+            return Ok(());
+        }
         let answer = match outcome {
             Ok(result) => Ok(want.decode(result)?),
             Err(failure) => Err(failure),
@@ -432,9 +476,9 @@ impl Mux {
     }
 }
 
-/// The socket that a notification is about.
-fn subject(note: &DaemonNote<'_>) -> SocketId {
-    match note {
+/// The socket that a notification is about, if it is about one.
+fn subject(note: &DaemonNote<'_>) -> Option<SocketId> {
+    Some(match note {
         DaemonNote::Data(data) => data.socket,
         DaemonNote::Window(window) => window.socket,
         DaemonNote::Eof(eof) => eof.socket,
@@ -442,7 +486,8 @@ fn subject(note: &DaemonNote<'_>) -> SocketId {
         DaemonNote::Acceptable(acceptable) => acceptable.socket,
         DaemonNote::Datagram(datagram) => datagram.socket,
         DaemonNote::Error(error) => error.socket,
-    }
+        DaemonNote::RingBegin(_) | DaemonNote::RingEnd(_) | DaemonNote::RingWake(_) => return None,
+    })
 }
 
 #[cfg(test)]

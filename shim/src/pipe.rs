@@ -5,21 +5,20 @@
 //! never borrowed while Lua may run.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{
-    Call, Code, DATA_HEADER, Failure, FrameReader, Hello, HelloReply, MAX_DATA, MAX_FRAME, SocketId, Sync,
-    VERSION, data_header,
+    Call, ClientNote, Code, DATA_HEADER, Failure, FrameReader, Hello, HelloReply, MAX_DATA, MAX_FRAME,
+    RingBegin, RingEnd, SocketId, Sync, VERSION, data_header,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::find::NoPipe;
 use crate::limits::Until;
-use crate::mux::{Mux, Reply, Ticket};
+use crate::link::{Link, Stuck};
+use crate::mux::{Mux, Reply, RingNews, Ticket};
 use crate::stream::closed;
 
 /// How much longer than its limit a call waits for the daemon, which keeps the limit itself: its answer
@@ -37,6 +36,13 @@ const FRESH: Duration = Duration::from_millis(1);
 
 /// Reads from the pipe at one look; a flood must not keep a call from its own work.
 const READS_AT_ONCE: usize = 4;
+
+/// What a pipe has to do until it asks for memory to share: so many system calls, a KiB moved counted as one more. A
+/// script that does less is done before it would pay.
+const BUSY: u64 = 256;
+
+/// How much more it has to do when it was refused, until it asks again.
+const BUSY_AFTER_REFUSAL: u64 = 1 << 20;
 
 /// How long a call waits at the most until a host that watches its scripts is asked again.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
@@ -73,8 +79,10 @@ pub(crate) struct Pipe {
     /// The process that owns it; a forked child is another one.
     owner: rustix::process::Pid,
     state: RefCell<State>,
-    /// When it was last read.
+    /// When it was last read, the ring or the descriptor.
     looked: Cell<Instant>,
+    /// When the descriptor itself was last read.
+    heard: Cell<Instant>,
     /// The kernel takes no more at the moment.
     full: Cell<bool>,
 }
@@ -82,6 +90,12 @@ pub(crate) struct Pipe {
 #[derive(Debug)]
 struct State {
     reader: FrameReader,
+    ring_reader: FrameReader,
+    link: Link,
+    /// What was queued before frames were to go the other way: these bytes go the old one.
+    turn: Option<usize>,
+    /// What is left to do until the pipe counts as busy.
+    idle: u64,
     mux: Mux,
 }
 
@@ -97,9 +111,23 @@ impl Pipe {
         lua: &str,
         limit: Duration,
     ) -> Result<Result<(Pipe, HelloReply), NoPipe>, Interrupted> {
-        let state = RefCell::new(State { reader: FrameReader::new(), mux: Mux::default() });
-        let owner = rustix::process::getpid();
-        let pipe = Pipe { fd, owner, state, looked: Cell::new(Instant::now()), full: Cell::new(false) };
+        let state = State {
+            reader: FrameReader::new(),
+            ring_reader: FrameReader::new(),
+            link: Link::default(),
+            turn: None,
+            idle: BUSY,
+            mux: Mux::default(),
+        };
+        let (owner, now) = (rustix::process::getpid(), Instant::now());
+        let pipe = Pipe {
+            fd,
+            owner,
+            state: RefCell::new(state),
+            looked: Cell::new(now),
+            heard: Cell::new(now),
+            full: Cell::new(false),
+        };
         let hello = Call::Hello(Hello { version: VERSION, client, lua });
         let answer = pipe.call(host, &hello, Until::At(Instant::now() + limit))?;
         let failure = match answer {
@@ -172,17 +200,16 @@ impl Pipe {
         }
         self.check_owner();
         loop {
-            let mut mux = self.mux();
-            if mux.unwritten().is_empty() {
+            let mut state = self.state.borrow_mut();
+            if state.mux.unwritten().is_empty() {
                 return;
             }
-            match rustix::net::send(&self.fd, mux.unwritten(), SendFlags::NOSIGNAL) {
-                Ok(length) => mux.on_written(length),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return self.full.set(true),
-                Err(errno) => {
-                    drop(mux);
-                    return self.on_write_error(errno);
+            match state.write_on(self.fd.as_fd()) {
+                Ok(()) => {}
+                Err(Stuck::Now) => return self.full.set(true),
+                Err(stuck) => {
+                    drop(state);
+                    return self.on_stuck(stuck);
                 }
             }
         }
@@ -197,7 +224,8 @@ impl Pipe {
     pub(crate) fn send_data(&self, socket: SocketId, bytes: &[u8]) -> usize {
         self.check_owner();
         self.flush();
-        let mut mux = self.mux();
+        let mut state = self.state.borrow_mut();
+        let State { mux, link, idle, .. } = &mut *state;
         if !mux.unwritten().is_empty() {
             return 0;
         }
@@ -208,15 +236,7 @@ impl Pipe {
         }
         let payload = &bytes[..length];
         let header = data_header(socket, length as u32);
-        let slices = [IoSlice::new(&header), IoSlice::new(payload)];
-        let sent = loop {
-            let mut control = SendAncillaryBuffer::default();
-            match rustix::net::sendmsg(&self.fd, &slices, &mut control, SendFlags::NOSIGNAL) {
-                Err(Errno::INTR) => {}
-                sent => break sent,
-            }
-        };
-        match sent {
+        match link.write(self.fd.as_fd(), [&header, payload]) {
             Ok(sent) => {
                 // A frame is never cut: what has begun has to follow.
                 stream.spend(length);
@@ -226,15 +246,16 @@ impl Pipe {
                 if sent < DATA_HEADER + length {
                     mux.queue_rest(&payload[sent.saturating_sub(DATA_HEADER)..]);
                 }
+                *idle = idle.saturating_sub(work(sent));
                 length
             }
-            Err(Errno::AGAIN) => {
+            Err(Stuck::Now) => {
                 self.full.set(true);
                 0
             }
-            Err(errno) => {
-                drop(mux);
-                self.on_write_error(errno);
+            Err(stuck) => {
+                drop(state);
+                self.on_stuck(stuck);
                 0
             }
         }
@@ -243,7 +264,8 @@ impl Pipe {
     /// Takes the frames that are here, without waiting.
     pub(crate) fn look(&self) {
         self.check_owner();
-        self.take_frames();
+        // The ring says nothing of the daemon's death.
+        self.take_frames(self.heard.get().elapsed() > FRESH);
     }
 
     /// Takes the frames that are here, unless that was done a moment ago.
@@ -253,34 +275,43 @@ impl Pipe {
         }
     }
 
-    fn take_frames(&self) {
-        self.read_frames();
+    /// Takes the frames that are here, those in the pipe among them if they do not come that way alone.
+    fn take_frames(&self, pipe_too: bool) {
+        let polled = self.mux().is_polled();
+        self.read_frames(pipe_too || polled);
         self.mux().wake_polled();
         self.flush();
+        if polled {
+            // Who waits on a descriptor sees the pipe alone: the daemon has to be told that it shall make it readable.
+            for _ in 0..READS_AT_ONCE {
+                if self.sleeps() {
+                    return;
+                }
+                self.read_frames(true);
+            }
+        }
     }
 
-    fn read_frames(&self) {
-        self.looked.set(Instant::now());
+    fn read_frames(&self, pipe_too: bool) {
+        let now = Instant::now();
+        self.looked.set(now);
+        let mut pipe_too = pipe_too;
         for _ in 0..READS_AT_ONCE {
             let state = &mut *self.state.borrow_mut();
             if state.mux.is_dead() {
                 return;
             }
-            let space = state.reader.space(MAX_FRAME);
-            let room = space.len();
-            match rustix::net::recv(&self.fd, space, RecvFlags::empty()) {
-                Ok((_, 0)) => return state.mux.die("the daemon closed the pipe"),
-                Ok((_, length)) => {
-                    state.reader.filled(length);
-                    state.handle_frames();
-                    // A short read has emptied the pipe.
-                    if length < room {
-                        return;
-                    }
+            let by_ring = state.read_ring(self.fd.as_fd());
+            if !pipe_too && state.link.reads_ring() {
+                if by_ring {
+                    continue;
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return,
-                Err(errno) => return state.mux.die(&format!("the pipe failed: {errno}")),
+                return;
+            }
+            self.heard.set(now);
+            pipe_too = state.read_pipe(self.fd.as_fd());
+            if !by_ring && !pipe_too {
+                return;
             }
         }
     }
@@ -298,23 +329,53 @@ impl Pipe {
         polls: &mut Vec<PollFd<'fd>>,
     ) -> Result<Woken, Interrupted> {
         self.check_owner();
+        self.ask_when_busy();
         self.flush();
         if self.mux().is_dead() {
             return Ok(Woken::Ready);
         }
+        let sleeps = self.sleeps();
+        if !sleeps && polls.is_empty() {
+            self.take_frames(false);
+            return Ok(Woken::Ready);
+        }
         let mut wanted = PollFlags::IN;
-        wanted.set(PollFlags::OUT, self.full.get());
+        wanted.set(PollFlags::OUT, self.full.get() && !self.state.borrow().link.writes_ring());
         polls.push(PollFd::from_borrowed_fd(self.fd.as_fd(), wanted));
-        let woken = wait_for(host, polls, until);
+        let woken = wait_for(host, polls, if sleeps { until } else { Until::At(Instant::now()) });
         let events = polls.pop().map_or(PollFlags::empty(), |own| own.revents());
         if events.contains(PollFlags::OUT) {
             self.full.set(false);
             self.flush();
         }
-        if !(events - PollFlags::OUT).is_empty() {
-            self.take_frames();
+        let has_frames = !(events - PollFlags::OUT).is_empty();
+        if has_frames || !sleeps {
+            self.take_frames(has_frames);
         }
-        woken
+        if sleeps { woken } else { woken.map(|_| Woken::Ready) }
+    }
+
+    /// Whether there is nothing for this side to do but wait; the daemon is told so then.
+    fn sleeps(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        let writes = !state.mux.unwritten().is_empty();
+        match state.link.sleeps(writes) {
+            Ok(sleeps) => sleeps,
+            Err(_) => {
+                state.die_of_mark();
+                false
+            }
+        }
+    }
+
+    /// Asks for memory to share once the pipe has turned out to be busy.
+    fn ask_when_busy(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.idle == 0 {
+            state.idle = u64::MAX;
+            state.link.expect_file();
+            state.mux.ask_ring();
+        }
     }
 
     /// Ends the pipe: what `send` accepted is written, within bounds.
@@ -335,10 +396,16 @@ impl Pipe {
         }
     }
 
-    fn on_write_error(&self, errno: Errno) {
-        // The daemon's last words may still be there to be read.
-        self.look();
-        self.mux().die(&format!("the pipe failed: {errno}"));
+    fn on_stuck(&self, stuck: Stuck) {
+        match stuck {
+            Stuck::Now => {}
+            Stuck::Failed(errno) => {
+                // The daemon's last words may still be there to be read.
+                self.take_frames(true);
+                self.mux().die(&format!("the pipe failed: {errno}"));
+            }
+            Stuck::BadMark => self.state.borrow_mut().die_of_mark(),
+        }
     }
 }
 
@@ -349,9 +416,86 @@ impl AsFd for Pipe {
 }
 
 impl State {
-    fn handle_frames(&mut self) {
+    /// Writes once of what waits.
+    fn write_on(&mut self, pipe: BorrowedFd<'_>) -> Result<(), Stuck> {
+        let unwritten = self.mux.unwritten();
+        let piece = &unwritten[..self.turn.unwrap_or(unwritten.len()).min(unwritten.len())];
+        let written = self.link.write(pipe, [piece, &[]])?;
+        self.mux.on_written(written);
+        self.idle = self.idle.saturating_sub(work(written));
+        if let Some(left) = &mut self.turn {
+            *left -= written;
+            if *left == 0 {
+                self.turn = None;
+                self.link.turn_writing();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes frames out of the ring; whether there were any bytes.
+    fn read_ring(&mut self, pipe: BorrowedFd<'_>) -> bool {
+        let read = self.link.waiting().and_then(|waiting| {
+            if waiting == 0 {
+                return Err(Stuck::Now);
+            }
+            let waiting = waiting.min(MAX_FRAME);
+            let space = &mut self.ring_reader.space(waiting)[..waiting];
+            self.link.read_ring(pipe, space)
+        });
+        match read {
+            Ok(length) => {
+                self.ring_reader.filled(length);
+                self.handle_frames(true);
+                true
+            }
+            Err(Stuck::Now) => false,
+            Err(Stuck::Failed(errno)) => {
+                self.mux.die(&format!("the pipe failed: {errno}"));
+                false
+            }
+            Err(Stuck::BadMark) => {
+                self.die_of_mark();
+                false
+            }
+        }
+    }
+
+    /// Takes frames out of the pipe; whether there may be more.
+    fn read_pipe(&mut self, pipe: BorrowedFd<'_>) -> bool {
+        let space = self.reader.space(MAX_FRAME);
+        let room = space.len();
+        match self.link.read_pipe(pipe, space) {
+            Ok(0) => {
+                // What is in the ring came before the end.
+                while self.read_ring(pipe) {}
+                self.mux.die("the daemon closed the pipe");
+                false
+            }
+            Ok(length) => {
+                self.reader.filled(length);
+                self.idle = self.idle.saturating_sub(work(length));
+                let by_ring = self.link.reads_ring();
+                self.handle_frames(false);
+                // A short read has emptied the pipe; the ring was not looked at before its beginning.
+                length == room || by_ring != self.link.reads_ring()
+            }
+            Err(Stuck::Now) => false,
+            Err(Stuck::Failed(errno)) => {
+                self.mux.die(&format!("the pipe failed: {errno}"));
+                false
+            }
+            Err(Stuck::BadMark) => {
+                self.die_of_mark();
+                false
+            }
+        }
+    }
+
+    fn handle_frames(&mut self, by_ring: bool) {
         loop {
-            let taken = match self.reader.next_frame() {
+            let reader = if by_ring { &mut self.ring_reader } else { &mut self.reader };
+            let taken = match reader.next_frame() {
                 Ok(None) => return,
                 Ok(Some(frame)) => self.mux.handle_frame(frame).map_err(|violation| violation.to_string()),
                 Err(error) => Err(error.to_string()),
@@ -359,8 +503,49 @@ impl State {
             if let Err(reason) = taken {
                 return self.mux.die(&format!("the daemon sent {reason}"));
             }
+            if let Some(news) = self.mux.take_ring_news() {
+                self.on_ring_news(news);
+            }
         }
     }
+
+    fn on_ring_news(&mut self, news: RingNews) {
+        let is_right = match news {
+            RingNews::Refused => {
+                self.idle = BUSY_AFTER_REFUSAL;
+                true
+            }
+            RingNews::Granted if self.link.open_ring() => {
+                self.mux.note(&ClientNote::RingBegin(RingBegin {}));
+                self.turn = Some(self.mux.unwritten().len());
+                true
+            }
+            RingNews::Granted => {
+                self.mux.note(&ClientNote::RingEnd(RingEnd {}));
+                self.idle = BUSY_AFTER_REFUSAL;
+                true
+            }
+            RingNews::Begun => self.link.read_from_ring(true),
+            RingNews::Ended => {
+                self.mux.note(&ClientNote::RingEnd(RingEnd {}));
+                self.turn = Some(self.mux.unwritten().len());
+                self.idle = BUSY;
+                self.link.read_from_ring(false)
+            }
+        };
+        if !is_right {
+            self.mux.die("the daemon sent the beginning or the end of a ring that is not there");
+        }
+    }
+
+    fn die_of_mark(&mut self) {
+        self.mux.die("the daemon sent a mark of the ring that cannot be");
+    }
+}
+
+/// What bytes that one system call moves count for the pipe's being busy.
+fn work(bytes: usize) -> u64 {
+    1 + bytes as u64 / 1024
 }
 
 /// A request whose caller may be interrupted; then it is given up.

@@ -51,7 +51,7 @@ pub fn serve(options: ServeOptions) -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return failed(error),
     };
-    let config = Config { policy, ..Config::default() };
+    let config = Config { policy, rings: true, ..Config::default() };
     let mut worker = match Worker::new(config, signals) {
         Ok(worker) => worker,
         Err(error) => return failed(format!("cannot make the event loop: {error}")),

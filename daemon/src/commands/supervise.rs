@@ -126,7 +126,7 @@ impl Jailed {
         // What the command leaves behind becomes a child of this process, which waits for its end.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let signals = Signals::catch(&caught(&ignored()?))?;
-        let config = Config { policy: Policy::new(policy.allow.clone()), ..Config::default() };
+        let config = Config { policy: Policy::new(policy.allow.clone()), rings: true, ..Config::default() };
         let mut worker = Worker::new(config, signals)?;
         // Its thread starts no process either.
         if let Some(settings) = trail.settings(None, Durability::Relaxed) {

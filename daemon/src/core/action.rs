@@ -162,6 +162,15 @@ pub enum Input<'a> {
         /// Why.
         failure: Failure,
     },
+    /// [`Action::MakeRing`] is done.
+    RingMade {
+        /// Whose.
+        client: ClientId,
+        /// Which request.
+        request: u32,
+        /// What the system said.
+        result: Result<(), i32>,
+    },
     /// Everything that [`Action::Sync`] asked for has been pushed.
     Synced {
         /// Whose request.
@@ -229,6 +238,28 @@ pub enum Action {
         client: ClientId,
         /// Which request.
         request: u32,
+    },
+    /// Make memory to share with a client, and send its descriptor with what goes to the client next.
+    MakeRing {
+        /// Whose.
+        client: ClientId,
+        /// Which request.
+        request: u32,
+    },
+    /// Take a client's frames from its ring from here on, and say that its own come there, too.
+    BeginRing {
+        /// Whose.
+        client: ClientId,
+    },
+    /// Send a client's frames through its pipe again, once it is told so.
+    EndRing {
+        /// Whose.
+        client: ClientId,
+    },
+    /// Forget a client's ring: its frames come through the pipe from here on.
+    DropRing {
+        /// Whose.
+        client: ClientId,
     },
     /// Set an option.
     SetOption {

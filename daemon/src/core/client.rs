@@ -12,6 +12,7 @@ use luasocketd_protocol::{CLIENT_NAME_MAX, Hello, SocketId};
 use super::budget::{Budget, Charge};
 use super::meter::Meter;
 use super::policy::Profile;
+use super::sharing::Sharing;
 use super::slots::LookupId;
 use super::trail::{End, Party, Traffic};
 
@@ -76,6 +77,8 @@ pub(crate) struct Client {
     pub(crate) sockets: BTreeSet<SocketId>,
     /// Its unanswered requests, by their number.
     pub(crate) calls: HashMap<u32, PendingCall>,
+    /// The memory that it shares with the daemon.
+    pub(crate) sharing: Sharing,
 }
 
 /// How far a client has come.
@@ -95,6 +98,11 @@ pub(crate) enum Phase {
 }
 
 impl Client {
+    /// Bytes that have passed, both ways.
+    pub(crate) fn moved(&self) -> u64 {
+        self.traffic.iter().map(|way| way.bytes).sum()
+    }
+
     /// Has records say from here on what is known of it now.
     pub(crate) fn introduce(&mut self) {
         let Phase::Welcome { name, lua } = &self.phase else { return };

@@ -41,6 +41,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Whether a trail is kept: nothing is done then before its decision is recorded.
     pub recorded: bool,
+    /// Whether busy clients get memory to share.
+    pub rings: bool,
 }
 
 /// Time limits of the daemon's own.
@@ -77,6 +79,8 @@ pub struct Core {
     pub(crate) held: HashMap<TrailId, Held>,
     /// What has happened since the start.
     pub(crate) tally: Tally,
+    /// Held once for each client that has rings, and once here.
+    pub(crate) rings: Rc<()>,
 }
 
 impl Core {
@@ -94,6 +98,7 @@ impl Core {
             now,
             next_record: 1,
             held: HashMap::new(),
+            rings: Rc::default(),
         }
     }
 
@@ -132,6 +137,7 @@ impl Core {
             meter: Rc::new(RefCell::new(Meter::new(Rates::default(), now))),
             sockets: Default::default(),
             calls: Default::default(),
+            sharing: Default::default(),
         };
         let id = self.clients.insert(client).ok_or_else(|| Failure::new(Code::Limit, "no client slots"))?;
         self.timers.set(deadline, Timer::Hello(id));
@@ -167,6 +173,7 @@ impl Core {
             Input::PeerEnded { socket } => self.on_peer_ended(socket),
             Input::Failed { socket, failure } => self.on_failed(socket, failure),
             Input::Synced { client, request } => self.on_synced(client, request),
+            Input::RingMade { client, request, result } => self.on_ring_made(client, request, result),
             Input::Recorded { id, result } => self.on_recorded(id, result),
             Input::NewPolicy { policy } => self.on_new_policy(policy, now),
             Input::Kill { mark } => self.on_kill(mark),
@@ -300,6 +307,7 @@ impl Core {
                 Timer::Resend(socket) => self.on_resend(socket, now),
                 Timer::Pace(socket) => self.on_pace(socket),
                 Timer::Linger(socket) => self.on_linger_over(socket),
+                Timer::Ring(client) => self.on_ring_idle(client, now),
                 Timer::Drain => self.on_drain_over(),
             }
         }

@@ -4,7 +4,7 @@
 pub(crate) mod errno {
     pub(crate) use libc::{
         EAGAIN, EALREADY, ECONNABORTED, EDESTADDRREQ, EINVAL, EISCONN, EMSGSIZE, ENAMETOOLONG, ENOBUFS,
-        ENOTCONN, EOPNOTSUPP,
+        ENOMEM, ENOTCONN, EOPNOTSUPP,
     };
 }
 

@@ -84,6 +84,7 @@ impl Core {
                 self.on_close(client, close.socket, now);
                 Ok(Some(Reply::Nil))
             }
+            Call::Ring(_) => self.on_ring(client, request),
             Call::Sync(_) => {
                 self.begin_call(client, request, Subject::Network, None, now)?;
                 self.act(Action::Sync { client, request });
@@ -112,6 +113,10 @@ impl Core {
                 }
             }
             ClientNote::Cancel(cancel) => self.on_cancel(client, cancel.request, now),
+            ClientNote::RingBegin(_) => self.on_ring_begin(client, now),
+            ClientNote::RingEnd(_) => self.on_ring_end(client),
+            // The shell looks at the ring whenever the pipe has something to say.
+            ClientNote::RingWake(_) => {}
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Pace(SocketId),
     /// A closed socket stops delivering what it has accepted.
     Linger(SocketId),
+    /// A client's ring is taken back if nothing has moved through it.
+    Ring(ClientId),
     /// The daemon ends, whatever is still open.
     Drain,
 }

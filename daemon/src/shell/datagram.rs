@@ -54,7 +54,7 @@ impl Worker {
             return Received::Nothing;
         }
         let others_wait = !pipe.stalled.is_empty() && !matches!(socket.stall, Stall::Called(_));
-        if others_wait || pipe.out.len() + MAX_FRAME > DATA_OUT_MAX {
+        if others_wait || pipe.queued() + MAX_FRAME > DATA_OUT_MAX {
             if socket.stall != Stall::Waiting {
                 socket.stall = Stall::Waiting;
                 pipe.stalled.push_back(id);

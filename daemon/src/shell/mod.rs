@@ -20,6 +20,7 @@ mod pipe;
 mod process;
 mod queue;
 mod resolver;
+mod sharing;
 mod signals;
 mod socket;
 mod system;

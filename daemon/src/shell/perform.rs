@@ -14,6 +14,9 @@ use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use super::option::{option, set_option};
+use super::pipe::Pipe;
+use super::queue::Pool;
+use super::sharing::SharedRing;
 use super::socket::{Phase, Stall, SystemSocket};
 use super::system::{self, errno, name_scope};
 use super::tokens::Source;
@@ -39,6 +42,18 @@ impl Worker {
             Action::Fail { client, request, failure } => self.fail(client, request, &failure),
             Action::Notify { client, note } => self.tell(client, |out| encode_note(out, &note)),
             Action::Sync { client, request } => self.syncs.push(Sync { client, request, looks: 0 }),
+            Action::MakeRing { client, request } => {
+                let made = SharedRing::create().map(|(ring, file)| {
+                    if let Some(pipe) = self.pipes.get_mut(client) {
+                        pipe.offer(ring, file);
+                    }
+                });
+                let result = made.map_err(|error| errno(&error));
+                self.feed(Input::RingMade { client, request, result });
+            }
+            Action::BeginRing { client } => self.turn_ring(client, Pipe::begin_ring),
+            Action::EndRing { client } => self.turn_ring(client, Pipe::end_ring),
+            Action::DropRing { client } => self.turn_ring(client, |pipe, _| pipe.drop_ring()),
             Action::SetOption { client, request, set } => {
                 let done = self.io(set.socket).and_then(|io| set_option(io, set.option, &set.value));
                 let result = done.map_err(|error| errno(&error));
@@ -193,9 +208,20 @@ impl Worker {
         self.pool.put_scratch(frame);
     }
 
+    /// Changes what a client's ring is used for, and sees to what is queued then.
+    fn turn_ring(&mut self, client: ClientId, turn: impl FnOnce(&mut Pipe, &mut Pool)) {
+        let Some(pipe) = self.pipes.get_mut(client) else { return };
+        turn(pipe, &mut self.pool);
+        if !std::mem::replace(&mut pipe.dirty, true) {
+            self.dirty.push(client);
+        }
+    }
+
     fn disconnect(&mut self, client: ClientId, reason: &str) {
-        if let Some(pipe) = self.pipes.get_mut(client) {
-            pipe.flush(&mut self.pool);
+        if let Some(pipe) = self.pipes.get_mut(client)
+            && let Err(error) = pipe.flush(&mut self.pool)
+        {
+            tracing::debug!(%client, "the last words: {error}");
         }
         match reason {
             "" => self.drop_client(client),

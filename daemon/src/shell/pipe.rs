@@ -1,15 +1,20 @@
-//! One client's pipe: frames in, frames out.
+//! One client's pipe: frames in, frames out, through the pipe itself or through the ring beside it.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 
-use luasocketd_protocol::{FrameReader, MAX_FRAME, SocketId};
+use luasocketd_protocol::{
+    BadMark, DaemonNote, FrameReader, MAX_FRAME, RING_WAKE, RingBegin, RingEnd, SocketId, encode_note,
+};
 use mio::event::Event;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::queue::{ByteQueue, Pool};
+use super::sharing::{SharedRing, pass_bells};
 use crate::core::{ClientId, PIPE_OUT_MAX};
 
 /// Network data is queued for a client up to here; what is above is for answers.
@@ -32,6 +37,16 @@ pub(crate) struct Pipe {
     read_size: usize,
     /// Frames for the client.
     pub(crate) out: ByteQueue,
+    /// Which way `out` goes.
+    way: Way,
+    /// Frames that were queued before `out` changed its way, and go the other one.
+    before: ByteQueue,
+    /// Memory that is shared with the client.
+    ring: Option<Box<SharedRing>>,
+    /// The ring's descriptor, to be sent with the next bytes on the pipe.
+    hand_over: Option<OwnedFd>,
+    /// Nothing more comes on the pipe; what is in the ring may still be read.
+    ended: bool,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
     /// Whether the system is asked to say when there is room to write. It is asked only while there is
@@ -53,12 +68,21 @@ pub(crate) struct Pipe {
     pub(crate) busy: usize,
 }
 
+/// The way of frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Pipe,
+    Ring,
+}
+
 /// What a read has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     Bytes,
     Nothing,
     End,
+    /// What cannot be.
+    Broken(&'static str),
 }
 
 impl Pipe {
@@ -69,6 +93,11 @@ impl Pipe {
             reader: FrameReader::new(),
             read_size: READ_MIN,
             out: ByteQueue::default(),
+            way: Way::Pipe,
+            before: ByteQueue::default(),
+            ring: None,
+            hand_over: None,
+            ended: false,
             readable: true,
             writable: true,
             watches_room: false,
@@ -93,6 +122,85 @@ impl Pipe {
         self.hung_up |= event.is_read_closed() || event.is_error();
         // A client that only ends its own direction still reads its answers.
         self.gone |= event.is_write_closed();
+        if let Some(ring) = &mut self.ring {
+            ring.note_bell();
+            // Nobody makes room in it any more.
+            self.deaf |= self.gone && self.way == Way::Ring;
+        }
+    }
+
+    /// Whether there may be something to read without anybody saying so again.
+    pub(crate) fn has_more(&self) -> bool {
+        self.readable || self.ended || self.ring.as_ref().is_some_and(|ring| ring.is_ready())
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn queued(&self) -> usize {
+        self.before.len() + self.out.len()
+    }
+
+    /// Whether the client's frames come through the ring.
+    pub(crate) fn reads_ring(&self) -> bool {
+        self.ring.as_ref().is_some_and(|ring| ring.reads)
+    }
+
+    /// The reader of the way by which the client's frames come.
+    pub(crate) fn reader(&mut self) -> &mut FrameReader {
+        match &mut self.ring {
+            Some(ring) if ring.reads => &mut ring.reader,
+            _ => &mut self.reader,
+        }
+    }
+
+    /// Puts a reader back that was taken out while the client's frames came that way; what it still has is passed over
+    /// when the way has changed meanwhile and its ring is gone.
+    pub(crate) fn put_reader(&mut self, reader: FrameReader, by_ring: bool) {
+        match &mut self.ring {
+            Some(ring) if by_ring => ring.reader = reader,
+            _ if by_ring => {}
+            _ => self.reader = reader,
+        }
+    }
+
+    /// Drops what is queued.
+    pub(crate) fn clear(&mut self, pool: &mut Pool) {
+        self.before.clear(pool);
+        self.out.clear(pool);
+    }
+
+    /// Takes memory to share with the client, whose descriptor goes with the next bytes.
+    pub(crate) fn offer(&mut self, ring: SharedRing, file: OwnedFd) {
+        self.ring = Some(Box::new(ring));
+        self.hand_over = Some(file);
+    }
+
+    /// The client uses the ring: so does this side from here on.
+    pub(crate) fn begin_ring(&mut self, pool: &mut Pool) {
+        if let Some(ring) = &mut self.ring {
+            ring.reads = true;
+            self.turn(Way::Ring, &DaemonNote::RingBegin(RingBegin {}), pool);
+        }
+    }
+
+    /// Sends what comes from here on through the pipe again.
+    pub(crate) fn end_ring(&mut self, pool: &mut Pool) {
+        self.turn(Way::Pipe, &DaemonNote::RingEnd(RingEnd {}), pool);
+    }
+
+    /// Forgets the ring.
+    pub(crate) fn drop_ring(&mut self) {
+        self.ring = None;
+        self.hand_over = None;
+    }
+
+    /// Changes the way of what is queued from here on; `last` is the last that goes the old one.
+    fn turn(&mut self, way: Way, last: &DaemonNote<'_>, pool: &mut Pool) {
+        let mut frame = pool.take_scratch();
+        encode_note(&mut frame, last);
+        self.out.push(&frame, pool);
+        pool.put_scratch(frame);
+        self.before = std::mem::take(&mut self.out);
+        self.way = way;
     }
 
     /// Whether everything that has come from the network is queued, as far as credit allows.
@@ -102,11 +210,38 @@ impl Pipe {
 
     /// Whether requests wait until the client has read its answers.
     pub(crate) fn is_clogged(&self) -> bool {
-        self.out.len() >= PIPE_OUT_MAX
+        self.queued() >= PIPE_OUT_MAX
     }
 
-    /// Reads once.
+    /// Reads once from the way by which the client's frames come.
     pub(crate) fn read(&mut self, pool: &mut Pool) -> Arrival {
+        if !self.reads_ring() {
+            return self.read_pipe(pool);
+        }
+        if self.readable {
+            match self.read_pipe(pool) {
+                Arrival::End => self.ended = true,
+                Arrival::Bytes | Arrival::Nothing | Arrival::Broken(_) => {}
+            }
+        }
+        if pass_bells(&mut self.reader).is_err() {
+            return Arrival::Broken("frames beside the ring");
+        }
+        let Some(ring) = &mut self.ring else { return Arrival::Nothing };
+        let read = ring.read(pool);
+        let wakes = ring.takes_wake();
+        if wakes {
+            self.ring_bell();
+        }
+        match read {
+            Ok(true) => Arrival::Bytes,
+            Ok(false) if self.ended => Arrival::End,
+            Ok(false) => Arrival::Nothing,
+            Err(BadMark) => Arrival::Broken("a mark of the ring that cannot be"),
+        }
+    }
+
+    fn read_pipe(&mut self, pool: &mut Pool) -> Arrival {
         if self.reader.buffered() == 0 {
             self.reader.lend(pool.take());
         }
@@ -140,20 +275,75 @@ impl Pipe {
     }
 
     /// Writes what is queued, as far as the client takes it.
-    pub(crate) fn flush(&mut self, pool: &mut Pool) {
-        while self.writable && !self.out.is_empty() && !self.deaf {
-            match self.stream.write(self.out.unread()) {
+    ///
+    /// # Errors
+    /// [`BadMark`] when the client has broken the rules of its ring.
+    pub(crate) fn flush(&mut self, pool: &mut Pool) -> Result<(), BadMark> {
+        if !self.before.is_empty() {
+            let mut before = std::mem::take(&mut self.before);
+            let old = if self.way == Way::Ring { Way::Pipe } else { Way::Ring };
+            let done = self.write(old, &mut before, pool);
+            self.before = before;
+            done?;
+        }
+        if self.before.is_empty() && !self.out.is_empty() {
+            let mut out = std::mem::take(&mut self.out);
+            let done = self.write(self.way, &mut out, pool);
+            self.out = out;
+            done?;
+        }
+        if self.deaf {
+            self.clear(pool);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, way: Way, queue: &mut ByteQueue, pool: &mut Pool) -> Result<(), BadMark> {
+        let Some(ring) = self.ring.as_mut().filter(|_| way == Way::Ring) else {
+            self.write_pipe(queue, pool);
+            return Ok(());
+        };
+        ring.write(queue, pool)?;
+        if ring.takes_wake() {
+            self.ring_bell();
+        }
+        Ok(())
+    }
+
+    fn write_pipe(&mut self, queue: &mut ByteQueue, pool: &mut Pool) {
+        while self.writable && !queue.is_empty() && !self.deaf {
+            match self.send(queue.unread()) {
                 Ok(length) => {
-                    self.writable = length == self.out.len();
-                    self.out.consume(length, pool);
+                    self.writable = length == queue.len();
+                    queue.consume(length, pool);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => self.deaf = true,
             }
         }
-        if self.deaf {
-            self.out.clear(pool);
+    }
+
+    /// Writes to the pipe once, with the descriptor that is to be handed over, if there is one.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(file) = &self.hand_over else { return self.stream.write(bytes) };
+        let (files, mut space) = ([file.as_fd()], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))]);
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&files));
+        let sent =
+            rustix::net::sendmsg(&self.stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
+        self.hand_over = None;
+        Ok(sent)
+    }
+
+    /// Wakes a client that sleeps until something changes in its ring.
+    fn ring_bell(&mut self) {
+        match (&self.stream).write(RING_WAKE) {
+            Ok(length) if length == RING_WAKE.len() => {}
+            // So much lies there unread that it is awake, or will be.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // Half a frame: whoever reads it would never get the other half.
+            Ok(_) | Err(_) => self.deaf = true,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use luasocketd_protocol::{
     Call, ClientNote, Code, DATA_HEADER, Data, Failure, Frame, FrameError, SocketId, data_header, decode,
+    plain_data,
 };
 
 use super::pipe::{Arrival, DATA_OUT_MAX, Pipe};
@@ -49,18 +50,19 @@ impl Worker {
         // not read yet.
         self.serve_frames(id, &mut turn);
         let Some(pipe) = self.pipes.get_mut(id) else { return };
-        if pipe.readable && !pipe.is_clogged() && !turn.is_over() {
+        if pipe.has_more() && !pipe.is_clogged() && !turn.is_over() {
             match pipe.read(&mut self.pool) {
                 Arrival::Nothing => {}
                 Arrival::Bytes => self.serve_frames(id, &mut turn),
                 Arrival::End => self.drop_client(id),
+                Arrival::Broken(reason) => self.break_client(id, reason),
             }
         }
         let Some(pipe) = self.pipes.get_mut(id) else { return };
-        if let Some(buffer) = pipe.reader.reclaim() {
+        if let Some(buffer) = pipe.reader().reclaim() {
             self.pool.put(buffer);
         }
-        if !pipe.is_clogged() && (pipe.readable || turn.is_over()) {
+        if !pipe.is_clogged() && (pipe.has_more() || turn.is_over()) {
             self.schedule(Work::Client(id));
         }
     }
@@ -69,14 +71,16 @@ impl Worker {
     /// answers; then sends what they brought.
     fn serve_frames(&mut self, id: ClientId, turn: &mut Turn) {
         let Some(pipe) = self.pipes.get_mut(id) else { return };
-        if pipe.reader.buffered() == 0 {
+        if pipe.reader().buffered() == 0 {
             return;
         }
         // The reader is taken out so that a frame can be looked at while the worker acts on it.
-        let mut reader = std::mem::take(&mut pipe.reader);
+        let by_ring = pipe.reads_ring();
+        let mut reader = std::mem::take(pipe.reader());
         let mut touched = std::mem::take(&mut self.touched);
         let outcome = loop {
-            if turn.is_over() || self.pipes.get(id).is_none_or(Pipe::is_clogged) {
+            let ends = |pipe: &Pipe| pipe.is_clogged() || pipe.reads_ring() != by_ring;
+            if turn.is_over() || self.pipes.get(id).is_none_or(ends) {
                 break Ok(());
             }
             match reader.next_frame() {
@@ -89,8 +93,14 @@ impl Worker {
                 Err(error) => break Err(error),
             }
         };
+        let left = reader.buffered();
+        let mut outcome = outcome;
         if let Some(pipe) = self.pipes.get_mut(id) {
-            pipe.reader = reader;
+            if by_ring && !pipe.reads_ring() && left > 0 {
+                // Nothing comes through a ring behind its end.
+                outcome = Err(FrameError::Malformed);
+            }
+            pipe.put_reader(reader, by_ring);
         }
         for socket in touched.drain(..) {
             self.send_to_peer(socket);
@@ -108,6 +118,11 @@ impl Worker {
         turn: &mut Turn,
         touched: &mut Vec<SocketId>,
     ) -> Result<(), FrameError> {
+        if let Some(data) = plain_data(frame) {
+            turn.spend(DATA_COST);
+            self.queue_data(id, data, touched);
+            return Ok(());
+        }
         let frame = Frame::parse(frame)?;
         if let Frame::Notification { method: "data", params } = frame {
             turn.spend(DATA_COST);
@@ -247,7 +262,7 @@ impl Worker {
             self.perform_actions();
             return self.notice_failure(id);
         }
-        let room = DATA_OUT_MAX.saturating_sub(pipe.out.len() + DATA_HEADER);
+        let room = DATA_OUT_MAX.saturating_sub(pipe.queued() + DATA_HEADER);
         let others_wait = !pipe.stalled.is_empty() && !matches!(socket.stall, Stall::Called(_));
         if room == 0 || others_wait {
             if socket.stall != Stall::Waiting {
@@ -314,7 +329,7 @@ impl Worker {
         if let Err(error) = self.poll.registry().deregister(pipe.stream()) {
             tracing::error!("cannot deregister a pipe: {error}");
         }
-        pipe.out.clear(&mut self.pool);
+        pipe.clear(&mut self.pool);
         self.count_offences(id);
         tracing::debug!(client = %self.core.describe_client(id), "gone");
         self.clear(|worker| worker.handle(Input::ClientGone { client: id }));

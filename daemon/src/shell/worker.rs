@@ -392,7 +392,7 @@ impl Worker {
                 Some(Work::Client(id)) => {
                     if let Some(pipe) = self.pipes.get_mut(id) {
                         pipe.scheduled = false;
-                        if !pipe.out.is_empty() && !std::mem::replace(&mut pipe.dirty, true) {
+                        if pipe.queued() > 0 && !std::mem::replace(&mut pipe.dirty, true) {
                             self.dirty.push(id);
                         }
                         self.serve_client(id);
@@ -424,7 +424,10 @@ impl Worker {
             let Some(pipe) = self.pipes.get_mut(id) else { continue };
             pipe.dirty = false;
             let was_clogged = pipe.is_clogged();
-            pipe.flush(&mut self.pool);
+            if let Err(error) = pipe.flush(&mut self.pool) {
+                self.break_client(id, &error.to_string());
+                continue;
+            }
             if let Err(error) = pipe.watch_room(self.poll.registry(), Source::client(id).token()) {
                 self.break_client(id, &format!("its pipe cannot be watched: {error}"));
                 continue;
@@ -441,7 +444,7 @@ impl Worker {
     /// next one is called when that one has had its turn.
     pub(crate) fn call_stalled(&mut self, client: ClientId) {
         let Some(pipe) = self.pipes.get_mut(client) else { return };
-        if pipe.out.len() + MAX_FRAME > DATA_OUT_MAX {
+        if pipe.queued() + MAX_FRAME > DATA_OUT_MAX {
             return;
         }
         while let Some(id) = pipe.stalled.pop_front() {

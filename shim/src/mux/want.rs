@@ -53,6 +53,8 @@ pub(super) enum Want {
     Address,
     Option,
     Sent,
+    /// Memory to share.
+    Ring,
     Nothing,
 }
 
@@ -71,6 +73,7 @@ impl Want {
             Call::NameInfo(_) => Want::NameInfo,
             Call::GetOption(_) => Want::Option,
             Call::LocalName(_) | Call::PeerName(_) => Want::Address,
+            Call::Ring(_) => Want::Ring,
             Call::ClearPeer(_)
             | Call::Listen(_)
             | Call::SetOption(_)
@@ -102,7 +105,9 @@ impl Want {
             | Want::HostEntry
             | Want::NameInfo
             | Want::Sent => true,
-            Want::Hello | Want::Socket { .. } | Want::Address | Want::Option | Want::Nothing => false,
+            Want::Hello | Want::Socket { .. } | Want::Address | Want::Option | Want::Ring | Want::Nothing => {
+                false
+            }
         }
     }
 
@@ -119,7 +124,7 @@ impl Want {
             Want::Address => Reply::Address(decode(result)?),
             Want::Option => Reply::Option(decode(result)?),
             Want::Sent => Reply::Sent(decode(result)?),
-            Want::Nothing => Reply::Nothing,
+            Want::Ring | Want::Nothing => Reply::Nothing,
         })
     }
 }
