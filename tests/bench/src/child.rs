@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How long a child may take to end by itself before it is killed.
 const LAST_WAIT: Duration = Duration::from_secs(5);
@@ -91,16 +91,22 @@ impl Running {
     /// When it does not, or with a failure.
     pub fn finish(&mut self) -> Result<(), String> {
         self.stdin = None;
-        let deadline = Instant::now() + LAST_WAIT;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(self.failed(&format!("ended with {status}"))),
-                Ok(None) if Instant::now() < deadline => thread::sleep(TICK),
-                Ok(None) => return Err(format!("{} does not end", self.name)),
-                Err(error) => return Err(format!("{} cannot be waited for: {error}", self.name)),
-            }
+        self.gone()?;
+        match self.child.wait() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(self.failed(&format!("ended with {status}"))),
+            Err(error) => Err(format!("{} cannot be waited for: {error}", self.name)),
         }
+    }
+
+    /// Interrupts it, as a keyboard does, and waits until it has ended.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn interrupt(&mut self) -> Result<(), String> {
+        // Gone is what it should be.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
+        self.gone()
     }
 
     /// Whether it has not ended yet.
@@ -117,6 +123,17 @@ impl Running {
     pub fn cpu(&self) -> f64 {
         let ticks: u64 = group(self.pid()).map(|stat| stat.ticks).sum();
         ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+    }
+
+    fn gone(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + LAST_WAIT;
+        while self.is_running() {
+            if Instant::now() > deadline {
+                return Err(self.failed("does not end"));
+            }
+            thread::sleep(TICK);
+        }
+        Ok(())
     }
 
     fn kill(&mut self) {
@@ -146,6 +163,7 @@ impl Drop for Running {
                 thread::sleep(TICK);
             }
         }
+        // What it has left behind, too.
         self.kill();
     }
 }

@@ -82,6 +82,14 @@ impl Script {
     /// What it said instead.
     pub fn measure(&mut self) -> Result<Found, String> {
         self.go("go")?;
+        self.found()
+    }
+
+    /// What it has found, once it was told to measure.
+    ///
+    /// # Errors
+    /// What it said instead.
+    pub fn found(&mut self) -> Result<Found, String> {
         match self.answer("result")?.as_slice() {
             &[operations, bytes, seconds, cpu] if seconds > 0.0 => {
                 Ok(Found { operations, bytes, seconds, cpu })

@@ -1,5 +1,6 @@
 //! A daemon to be measured.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -22,9 +23,18 @@ impl Served {
     /// # Errors
     /// When it is not built or does not start.
     pub fn start(directory: &Path, args: &[&str]) -> Result<Served, String> {
+        Served::start_under(Vec::new(), directory, args)
+    }
+
+    /// The same, as the argument of another command, which becomes it.
+    ///
+    /// # Errors
+    /// As of [`Served::start`].
+    pub fn start_under(wrapper: Vec<String>, directory: &Path, args: &[&str]) -> Result<Served, String> {
         let socket = directory.join("daemon.sock");
-        let mut command = Command::new(places::daemon()?);
-        command.arg("serve").arg("--socket").arg(&socket).args(args);
+        let mut words = wrapper.into_iter().map(OsString::from).chain([places::daemon()?.into()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).arg("serve").arg("--socket").arg(&socket).args(args);
         let mut running = Running::start(command)?;
         let line = running.line(START)?;
         if line != format!("ready {}", socket.display()) {

@@ -6,6 +6,6 @@ mod markdown;
 mod text;
 
 pub use chart::svg;
-pub use json::json;
+pub use json::{json, machine};
 pub use markdown::markdown;
-pub use text::{Look, text};
+pub use text::{Look, text, trimmed};
