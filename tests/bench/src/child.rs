@@ -1,14 +1,16 @@
 //! Child processes: ended by their guard with all that they started, their lines read with a limit, their time counted.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
+
+use crate::left;
 
 /// How long a child may take to end by itself before it is killed.
 const LAST_WAIT: Duration = Duration::from_secs(5);
@@ -24,6 +26,8 @@ pub struct Running {
     lines: Receiver<String>,
     complaint: Receiver<String>,
     name: String,
+    // Its number is nobody else's until it is waited for, and a group's as long as it has members: after that nothing is sent to it.
+    is_reaped: bool,
 }
 
 impl Running {
@@ -36,15 +40,19 @@ impl Running {
         for (variable, _) in std::env::vars_os() {
             // What the caller has set stays.
             let is_set = command.get_envs().any(|(set, _)| set == variable);
-            if variable.to_string_lossy().starts_with("LUA") && !is_set {
+            let name = variable.to_string_lossy();
+            if (name.starts_with("LUA") || name == "NOTIFY_SOCKET") && !is_set {
                 command.env_remove(&variable);
             }
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().map_err(|error| format!("cannot start {name}: {error}"))?;
+        let mut child =
+            left::start(|| command.spawn()).map_err(|error| format!("cannot start {name}: {error}"))?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        // Whatever fails from here on, the guard ends it.
         let (send_line, lines) = mpsc::channel();
         let (send_complaint, complaint) = mpsc::channel();
+        let running = Running { child, stdin, lines, complaint, name, is_reaped: false };
         small_thread(move || {
             let lines = BufReader::new(stdout?).lines().map_while(Result::ok);
             // Who no longer listens wants no more.
@@ -56,9 +64,9 @@ impl Running {
             // As far as it can be read; the rest is read so that the child does not wait.
             let _ = stderr.by_ref().take(COMPLAINT).read_to_end(&mut text);
             let _ = send_complaint.send(String::from_utf8_lossy(&text).trim().to_owned());
-            std::io::copy(&mut stderr, &mut std::io::sink()).ok().map(drop)
+            io::copy(&mut stderr, &mut io::sink()).ok().map(drop)
         })?;
-        Ok(Running { child, stdin, lines, complaint, name })
+        Ok(running)
     }
 
     /// The next line that it prints.
@@ -92,7 +100,7 @@ impl Running {
     pub fn finish(&mut self) -> Result<(), String> {
         self.stdin = None;
         self.gone()?;
-        match self.child.wait() {
+        match self.end() {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(self.failed(&format!("ended with {status}"))),
             Err(error) => Err(format!("{} cannot be waited for: {error}", self.name)),
@@ -105,13 +113,16 @@ impl Running {
     /// When it does not.
     pub fn interrupt(&mut self) -> Result<(), String> {
         // Gone is what it should be.
-        let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
+        if self.is_running() {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
+        }
         self.gone()
     }
 
     /// Whether it has not ended yet.
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    pub fn is_running(&self) -> bool {
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !self.is_reaped && matches!(waitid(WaitId::Pid(Pid::from_child(&self.child)), how), Ok(None))
     }
 
     /// Its process id, which is also its group's.
@@ -125,6 +136,7 @@ impl Running {
         ticks as f64 / rustix::param::clock_ticks_per_second() as f64
     }
 
+    /// Waits until it has ended by itself.
     fn gone(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + LAST_WAIT;
         while self.is_running() {
@@ -136,16 +148,21 @@ impl Running {
         Ok(())
     }
 
-    fn kill(&mut self) {
-        let pid = Pid::from_child(&self.child);
-        // Gone is what it should be.
-        let _ = kill_process_group(pid, Signal::KILL);
-        let _ = self.child.wait();
+    /// Ends it and what it has left behind; how it ended.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        if !self.is_reaped {
+            // Gone is what it should be.
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            left::forget(&self.child);
+            self.is_reaped = true;
+        }
+        self.child.wait()
     }
 
     /// What is wrong with it, and what it said of that on standard error. It is ended.
     fn failed(&mut self, what: &str) -> String {
-        self.kill();
+        // How it ended says less than what it said.
+        let _ = self.end();
         let said = self.complaint.recv_timeout(LAST_WAIT).unwrap_or_default();
         let colon = if said.is_empty() { "" } else { ": " };
         format!("{} {what}{colon}{said}", self.name)
@@ -163,8 +180,8 @@ impl Drop for Running {
                 thread::sleep(TICK);
             }
         }
-        // What it has left behind, too.
-        self.kill();
+        // It was ours to wait for.
+        let _ = self.end();
     }
 }
 

@@ -3,6 +3,7 @@
 mod child;
 mod cli;
 mod contender;
+mod left;
 mod limits;
 mod machine;
 mod peers;
@@ -25,7 +26,7 @@ use cli::{Cli, Mode, TableOptions};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = limits::raise_descriptors().and_then(|()| match cli.mode {
+    let done = left::watch().and_then(|()| limits::raise_descriptors()).and_then(|()| match cli.mode {
         None => table(&cli.table),
         Some(Mode::Scale(options)) => scale::measure(&options),
         Some(Mode::Hold) => scale::hold(),

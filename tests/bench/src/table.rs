@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cli::TableOptions;
 use crate::contender::{Contender, Ready};
+use crate::left;
 use crate::machine::Machine;
 use crate::peers::Peers;
 use crate::places::Lua;
@@ -37,7 +38,7 @@ pub fn measure(options: &TableOptions) -> Result<Results, String> {
     };
     let contenders = wanted(&options.contenders);
     let machine = Machine::look(&options.lua, &contenders);
-    let directory = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
+    let directory = left::directory()?;
     open_to_relays(directory.path())?;
     let peers = Peers::start().map_err(|error| format!("the peers do not start: {error}"))?;
     let progress = Progress::new(options.lua.len() * plan.rows.len() * plan.rounds * contenders.len());

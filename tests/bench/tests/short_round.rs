@@ -68,6 +68,34 @@ fn other_interpreters_print_the_readmes_table() {
     assert!(rows[0].starts_with("| Lua 5.1") && rows[4].starts_with("| LuaJIT"), "{text}");
 }
 
+#[test]
+fn every_part_of_the_scale_finds_something() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let json = directory.path().join("scale.json");
+    let json_text = json.display().to_string();
+    // Counting instructions needs what not every machine has.
+    let parts = "idle,fairness,memory,start,loops";
+    let text = bench(&["scale", "--short", "--only", parts, "--json", &json_text]).run().success();
+    assert!(text.contains("FOUND") && text.contains("TARGET"), "a table for people:\n{text}");
+
+    let results = parsed(&json);
+    assert_eq!(results["failures"], Value::Array(Vec::new()));
+    let findings = list(&results["findings"]);
+    let names: BTreeSet<&str> = findings.iter().filter_map(|finding| finding["name"].as_str()).collect();
+    for name in [
+        "idle_held",
+        "idle_memory",
+        "busy_cost",
+        "slowest_client",
+        "mute_memory",
+        "run_empty",
+        "first_connect",
+    ] {
+        assert!(names.contains(name), "{name} is missing in {names:?}");
+    }
+    assert!(findings.iter().all(|finding| finding["found"].is_f64()), "{results:#}");
+}
+
 /// Whether every tag that is opened is closed, and every row has its bar.
 fn check_chart(svg: &str) {
     let mut open = Vec::new();

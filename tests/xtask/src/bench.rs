@@ -1,9 +1,13 @@
 //! The benchmark, on what is built as for an installation.
 
-use crate::modules;
-use crate::process::{built, cargo, run};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
-/// Builds what is measured, and measures it. Whoever only wants help does not wait for the modules.
+use crate::modules;
+use crate::process::{built, cargo};
+
+/// Builds what is measured, and becomes the benchmark, so that files are named and signals and exit codes are as if that had been called.
+/// Whoever only wants help does not wait for the modules.
 pub fn bench(args: &[String]) -> Result<(), String> {
     cargo(&["build", "--release", "--package", "luasocketd-bench"])?;
     if !args.iter().any(|arg| arg == "--help" || arg == "-h") {
@@ -11,6 +15,6 @@ pub fn bench(args: &[String]) -> Result<(), String> {
         modules::build_all(false)?;
     }
     let program = built(false).join("luasocketd-bench");
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    run(&program.display().to_string(), &args)
+    let error = Command::new(&program).args(args).exec();
+    Err(format!("cannot run {}: {error}", program.display()))
 }

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::cli::ScaleOptions;
 use crate::contender::interpreter;
+use crate::left;
 use crate::machine::Machine;
 use crate::peers::Peers;
 use crate::places::{self, Lua};
@@ -138,7 +139,7 @@ pub fn measure(options: &ScaleOptions) -> Result<bool, String> {
     let bench = Bench {
         sizes: sizes(options),
         peers: Peers::start().map_err(|error| format!("the peers do not start: {error}"))?,
-        directory: tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?,
+        directory: left::directory()?,
         progress: Progress::new(parts.len()),
     };
     let (mut findings, mut failures) = (Vec::new(), Vec::new());
