@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use luasocketd_tests::Job;
+use luasocketd_tests::{Job, wait_until};
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// Far above what a short round takes on a busy machine.
@@ -94,6 +95,27 @@ fn every_part_of_the_scale_finds_something() {
         assert!(names.contains(name), "{name} is missing in {names:?}");
     }
     assert!(findings.iter().all(|finding| finding["found"].is_f64()), "{results:#}");
+}
+
+#[test]
+fn an_interruption_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // Files that are there, and processes that name one of them.
+    let files = || std::fs::read_dir(directory.path()).expect("a directory can be read").count();
+    let place = directory.path().display().to_string();
+    let processes = || {
+        let all = std::fs::read_dir("/proc").expect("/proc can be read").filter_map(Result::ok);
+        let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        lines.filter(|line| String::from_utf8_lossy(line).contains(&place)).count()
+    };
+    let args = ["--contenders", "luasocketd", "--rows", "ping", "--seconds", "30"];
+    let running = bench(&args).env("TMPDIR", &place).start();
+    wait_until("a daemon runs", Duration::from_secs(30), || processes() > 0);
+    running.signal(Signal::TERM);
+    let outcome = running.finish();
+    assert_eq!(outcome.status.code(), Some(128 + 15), "{outcome}");
+    wait_until("the daemon is gone", Duration::from_secs(10), || processes() == 0);
+    assert_eq!(files(), 0);
 }
 
 /// Whether every tag that is opened is closed, and every row has its bar.
