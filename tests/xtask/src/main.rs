@@ -1,6 +1,7 @@
 //! What cargo alone cannot do: the module for every Lua version, and a machine that is fit for the
-//! tests, an installation. `cargo xtask modules`, `cargo xtask test`, `cargo xtask install`.
+//! tests, an installation, a benchmark. `cargo xtask modules`, `cargo xtask test`, `cargo xtask install`, `cargo xtask bench`.
 
+mod bench;
 mod embedded;
 mod files;
 mod install;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Builds the Lua modules, runs the tests, installs")]
+#[command(name = "cargo xtask", about = "Builds the Lua modules, runs the tests, installs, measures")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -32,6 +33,13 @@ enum Task {
     Install(install::Install),
     /// Build the module for one Lua version and put it where LuaRocks says; the rockspec calls this.
     Rock(rock::Rock),
+    /// Measure how fast scripts are on luasocketd, beside LuaSocket and relays; `cargo xtask bench --help` has the options.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on to the benchmark.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Install or name what the tests need, build everything, run all tests.
     Test {
         /// Passed on to `cargo test`.
@@ -45,6 +53,7 @@ fn main() -> ExitCode {
         Task::Modules { debug } => modules::build_all(debug),
         Task::Install(options) => install::install(&options),
         Task::Rock(options) => rock::install(&options),
+        Task::Bench { args } => bench::bench(&args),
         Task::Test { args } => test(&args),
     };
     match done {

@@ -22,7 +22,12 @@ const NAMES: [(&str, &str); 3] = [
 
 /// Builds every version, one after the other: their features exclude each other in one build.
 pub fn build_all(debug: bool) -> Result<(), String> {
-    for (_, version) in VERSIONS {
+    build_each(versions(), debug)
+}
+
+/// Builds some of them, in the same way.
+pub fn build_each<'a>(versions: impl Iterator<Item = &'a str>, debug: bool) -> Result<(), String> {
+    for version in versions {
         let module = build(version, debug)?;
         let directory = directory(version);
         lay_out(&module, &directory)
