@@ -18,6 +18,7 @@ mod line;
 mod live;
 mod query;
 mod recover;
+mod relay;
 mod render;
 mod rotation;
 #[cfg(test)]
@@ -41,6 +42,8 @@ pub use entry::{
 pub use files::{Segment, segments};
 pub use index::{INDEX_FILE, Index, IndexError, Progress, Status, follow};
 pub use query::{Dimension, Filter, Group as Sums, Moment, Order, Record, State};
+pub use relay::Loan;
+pub use store::make_directory;
 pub use suggest::{Fact, suggest_policy};
 pub use text::is_unprintable;
 pub use trail::{Appended, Outcome, Trail, TrailError, TrailState};

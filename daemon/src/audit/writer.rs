@@ -6,20 +6,22 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::chain::Point;
-use super::housekeeper::{Housekeeper, Prune};
+use super::entry::Entry;
+use super::housekeeper::{House, Housekeeper, Prune};
 use super::line::Batch;
 use super::live::Standing;
-use super::render::Run;
+use super::relay::{Inherited, LEND_WAIT, Lend, Shelf};
+use super::render::{Run, interrupted};
 use super::shared::Shared;
-use super::store::{Store, open_lines};
+use super::store::open_lines;
 use super::trail::Outcome;
-use super::words::Own;
+use super::words::{DENIED, Half, Own, half};
 use crate::core::trail::{Decided, Ended, Record, TrailId};
 
 /// The most bytes of one write: what a disk takes at once, and a thousand records that wait are in one or two.
@@ -53,6 +55,10 @@ pub(super) enum Item {
     Own { own: Own, reason: String, at: Timestamp },
     /// A line that says what is going to be removed.
     Prune { prune: Prune, at: Timestamp },
+    /// What the daemon before this one has recorded since this one took its trail over.
+    Inherited { inherited: Inherited, at: Timestamp },
+    /// Another daemon is to write the trail.
+    Lend(Lend),
     /// The daemon ends.
     Stop(SyncSender<Result<Point, String>>),
 }
@@ -60,8 +66,11 @@ pub(super) enum Item {
 impl Item {
     fn at(&self) -> Timestamp {
         match self {
-            Item::Record { at, .. } | Item::Own { at, .. } | Item::Prune { at, .. } => *at,
-            Item::Stop(_) => Timestamp::UNIX_EPOCH,
+            Item::Record { at, .. }
+            | Item::Own { at, .. }
+            | Item::Prune { at, .. }
+            | Item::Inherited { at, .. } => *at,
+            Item::Lend(_) | Item::Stop(_) => Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -74,12 +83,19 @@ impl Item {
     }
 }
 
+/// What ends the taking of records for a while, or for good.
+enum Order {
+    Lend(Lend),
+    Stop(SyncSender<Result<Point, String>>),
+}
+
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct Writer<W: Fn()> {
-    /// Before the store, whose lock says that nobody works on the files any more.
-    pub(super) housekeeper: Housekeeper,
-    pub(super) store: Store,
+    /// Before the store, whose lock says that nobody works on the files any more. None while another daemon has them.
+    pub(super) housekeeper: Option<Housekeeper>,
+    pub(super) house: House,
+    pub(super) store: Shelf,
     pub(super) run: Run,
     pub(super) shared: Arc<Shared>,
     pub(super) items: Receiver<Item>,
@@ -95,6 +111,8 @@ pub(super) struct Books {
     kept: VecDeque<Item>,
     /// Decisions that have no end yet.
     open: HashMap<TrailId, Open>,
+    /// Those of the daemon before this one, which has not ended yet, by their ids in the trail.
+    pub(super) inherited: HashMap<String, Entry>,
     trouble: Option<Trouble>,
     flush_at: Option<Instant>,
     rotate_at: Option<Instant>,
@@ -123,23 +141,27 @@ impl<W: Fn()> Writer<W> {
     /// Writes until the daemon ends.
     pub(super) fn run(mut self) {
         loop {
-            let stop = self.take();
+            let order = self.take();
             self.write_what_is_due();
             self.keep_house();
             self.shared.set_oldest(self.books.kept.front().map(Item::at));
-            if let Some(stop) = stop {
-                let end = self.end();
-                // Whoever is told that it has ended may begin the next one at once.
-                drop(self);
-                // Nobody waits any more where this took too long.
-                let _ = stop.send(end);
-                return;
+            match order {
+                None => {}
+                Some(Order::Lend(lend)) => self.lend(lend),
+                Some(Order::Stop(stop)) => {
+                    let end = self.end();
+                    // Whoever is told that it has ended may begin the next one at once.
+                    drop(self);
+                    // Nobody waits any more where this took too long.
+                    let _ = stop.send(end);
+                    return;
+                }
             }
         }
     }
 
     /// Takes what is queued, after waiting for it if there is nothing else to do.
-    fn take(&mut self) -> Option<SyncSender<Result<Point, String>>> {
+    fn take(&mut self) -> Option<Order> {
         let now = Instant::now();
         let first = match self.next_time(now) {
             Some(time) => self.items.recv_timeout(time.saturating_duration_since(now)).ok(),
@@ -149,7 +171,8 @@ impl<W: Fn()> Writer<W> {
         let mut taken = 0;
         while let Some(item) = next {
             match item {
-                Item::Stop(stop) => return Some(stop),
+                Item::Stop(stop) => return Some(Order::Stop(stop)),
+                Item::Lend(lend) => return Some(Order::Lend(lend)),
                 item => self.keep(item),
             }
             taken += 1;
@@ -294,8 +317,22 @@ impl<W: Fn()> Writer<W> {
                 entry.luasocketd.gone = Some(prune.last.into());
                 batch.push(entry);
             }
-            Item::Stop(_) => {}
+            Item::Inherited { inherited, .. } => {
+                inherited.entries.iter().for_each(|entry| batch.push(entry.clone()));
+                if inherited.is_last {
+                    self.interrupt_inherited(&inherited.entries, batch);
+                }
+            }
+            Item::Lend(_) | Item::Stop(_) => {}
         }
+    }
+
+    /// Ends what the daemon before this one has left open, without those that it ends with its last `entries`.
+    fn interrupt_inherited(&self, entries: &[Entry], batch: &mut Batch) {
+        let ended = |id: &str| entries.iter().any(|entry| entry.event.id == id);
+        let left = self.books.inherited.iter().filter(|(id, _)| !ended(id));
+        left.filter_map(|(_, entry)| interrupted(entry.clone(), Timestamp::now()))
+            .for_each(|entry| batch.push(entry));
     }
 
     /// The first `count` items that are kept are written.
@@ -327,7 +364,8 @@ impl<W: Fn()> Writer<W> {
                 }
                 // Who asked may have given up; then the file stays, and the line is one too many.
                 Item::Prune { prune, .. } => drop(prune.written.try_send(())),
-                Item::Own { .. } | Item::Stop(_) => {}
+                Item::Inherited { inherited, .. } => self.books.on_inherited(inherited),
+                Item::Own { .. } | Item::Lend(_) | Item::Stop(_) => {}
             }
         }
         let has_room = self.finish(count);
@@ -389,7 +427,7 @@ impl<W: Fn()> Writer<W> {
             Ok(()) => {
                 self.books.rotate_at = None;
                 tracing::info!("the audit trail is rotated behind {}", self.store.point());
-                self.housekeeper.look();
+                self.housekeeper.iter().for_each(Housekeeper::look);
             }
             Err(error) => {
                 self.books.rotate_at = Some(now + ROTATE_AGAIN);
@@ -401,13 +439,53 @@ impl<W: Fn()> Writer<W> {
     /// The lines of the decisions that are written and have no end.
     fn open_lines(&self) -> Vec<u8> {
         let written = self.books.open.values().filter(|open| open.is_written);
-        open_lines(written.map(|open| self.run.decided(&open.decided, open.at)))
+        let own = written.map(|open| self.run.decided(&open.decided, open.at));
+        open_lines(own.chain(self.books.inherited.values().cloned()))
+    }
+
+    /// Gives the files up to another daemon, and goes on through it, or takes them back.
+    fn lend(&mut self, lend: Lend) {
+        let given_up = match &self.books.trouble {
+            Some(trouble) => Err(trouble.reason.clone()),
+            None => self.store.flush(),
+        };
+        let is_given_up = given_up.is_ok();
+        if is_given_up {
+            self.housekeeper = None;
+            self.store.give_up();
+        }
+        if lend.given_up.send(given_up).is_err() || !is_given_up {
+            return self.take_back(is_given_up);
+        }
+        match lend.taken.recv_timeout(LEND_WAIT) {
+            Ok(Some(way)) => self.store.go_on_through(way),
+            Ok(None) | Err(_) => self.take_back(true),
+        }
+    }
+
+    fn take_back(&mut self, is_given_up: bool) {
+        if !is_given_up {
+            return;
+        }
+        if let Err(error) = self.store.take_back() {
+            return self.fail(error);
+        }
+        match self.house.start() {
+            Ok(housekeeper) => self.housekeeper = Some(housekeeper),
+            Err(error) => tracing::warn!("files of the audit trail are not compressed any more: {error}"),
+        }
     }
 
     /// Writes all that is queued and the last line.
     fn end(&mut self) -> Result<Point, String> {
         while let Ok(item) = self.items.try_recv() {
             self.keep(item);
+        }
+        if !self.books.inherited.is_empty() {
+            let (written, _) = sync_channel(1);
+            let inherited = Inherited { entries: Vec::new(), is_last: true, written };
+            self.keep(Item::Inherited { inherited, at: Timestamp::now() });
+            self.shared.queued.fetch_add(1, Ordering::SeqCst);
         }
         self.keep(Item::Own {
             own: Own::Ended,
@@ -453,6 +531,26 @@ impl<W: Fn()> Drop for Writer<W> {
         }
         self.finish(queued.len());
         (self.wake)();
+    }
+}
+
+impl Books {
+    /// What the daemon before this one has recorded is written.
+    fn on_inherited(&mut self, inherited: Inherited) {
+        for entry in inherited.entries {
+            match half(&entry.event.action) {
+                Some(Half::Decided) if !entry.event.types.iter().any(|kind| kind == DENIED) => {
+                    self.inherited.insert(entry.event.id.clone(), entry);
+                }
+                Some(Half::Ended) => drop(self.inherited.remove(&entry.event.id)),
+                Some(Half::Decided) | None => {}
+            }
+        }
+        if inherited.is_last {
+            self.inherited.clear();
+        }
+        // It may have gone meanwhile.
+        let _ = inherited.written.try_send(());
     }
 }
 

@@ -20,6 +20,7 @@ mod run;
 mod script;
 mod serve;
 mod stats;
+mod steward;
 mod supervise;
 mod table;
 mod terminal;
@@ -41,6 +42,7 @@ pub use run::run;
 pub use script::script;
 pub use serve::serve;
 pub use stats::stats;
+pub use steward::steward;
 pub use top::top;
 
 use std::fmt::Display;

@@ -22,6 +22,7 @@ pub struct Operator {
     path: PathBuf,
     stream: UnixStream,
     buffer: Vec<u8>,
+    answer_wait: Duration,
 }
 
 impl Operator {
@@ -33,7 +34,12 @@ impl Operator {
         let path = find_admin(options.path.as_deref())?;
         let stream = UnixStream::connect(&path).map_err(|error| explain(&path, &error))?;
         stream.set_write_timeout(Some(ANSWER_WAIT)).map_err(|error| explain(&path, &error))?;
-        Ok(Operator { path, stream, buffer: Vec::new() })
+        Ok(Operator { path, stream, buffer: Vec::new(), answer_wait: ANSWER_WAIT })
+    }
+
+    /// One who waits so long for an answer.
+    pub fn patient(self, answer_wait: Duration) -> Self {
+        Operator { answer_wait, ..self }
     }
 
     /// Asks, and gives the answer without its version.
@@ -64,7 +70,7 @@ impl Operator {
 
     fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {
         self.stream.write_all(request.line().as_bytes())?;
-        let until = Instant::now() + ANSWER_WAIT;
+        let until = Instant::now() + self.answer_wait;
         match read_line(&mut self.stream, &mut self.buffer, ANSWER_MAX, until)? {
             Line::Whole(line) => Ok(line),
             Line::TooLong => Err(io::Error::new(io::ErrorKind::InvalidData, "its answer is too long")),

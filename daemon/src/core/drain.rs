@@ -232,6 +232,20 @@ impl Core {
         }
     }
 
+    /// Serves whom it has for a while, and then drains: its clients' calls go on meanwhile as if nothing were.
+    pub(crate) fn on_retire(&mut self, timeout: Duration, now: Instant) {
+        if self.retiring.is_none() {
+            self.retiring = Some(timeout);
+            self.timers.set(now + timeout, Timer::Retire);
+        }
+    }
+
+    pub(crate) fn on_retire_over(&mut self, now: Instant) {
+        if let Some(timeout) = self.retiring {
+            self.on_drain(timeout, now);
+        }
+    }
+
     /// Starts nothing new from here on.
     pub(crate) fn on_drain(&mut self, timeout: Duration, now: Instant) {
         if self.draining.is_some() {
@@ -267,11 +281,9 @@ impl Core {
         self.draining.is_some()
     }
 
-    /// Whether a draining daemon has nothing left to do by `now`.
+    /// Whether a daemon that drains or retires has nothing left to do by `now`.
     pub fn is_drained(&self, now: Instant) -> bool {
-        self.draining.is_some_and(|until| {
-            let (clients, sockets) = self.census();
-            (clients == 0 && sockets == 0) || now >= until
-        })
+        let is_ending = self.draining.is_some() || self.retiring.is_some();
+        (is_ending && self.census() == (0, 0)) || self.draining.is_some_and(|until| now >= until)
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Pace(SocketId),
     /// A closed socket stops delivering what it has accepted.
     Linger(SocketId),
+    /// A daemon whose place another one has taken begins nothing new any more.
+    Retire,
     /// The daemon ends, whatever is still open.
     Drain,
 }

@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::system;
 use super::worker::Worker;
 use crate::admin::{Audit, Draining, Killed, Stats};
+use crate::audit::{Loan, Trail};
 use crate::core::policy::Policy;
 use crate::core::{ClientId, ClientRow, Input, Mark, Page, Place, SocketRow};
 
@@ -42,6 +43,10 @@ pub(crate) enum Question {
     Stats,
     /// Begin nothing new.
     Drain { timeout: Duration },
+    /// Lend the audit trail to another daemon.
+    LendTrail,
+    /// Take no new client: another daemon does.
+    Retire { timeout: Duration },
 }
 
 /// What the loop says to it.
@@ -61,6 +66,8 @@ pub(crate) enum Told {
     Stats(Box<Stats>),
     /// Nothing new is begun.
     Draining(Draining),
+    /// The trail, if there is one, as soon as it is given up.
+    Lent(Option<Loan>),
 }
 
 /// Why there is no answer.
@@ -204,6 +211,11 @@ impl Worker {
                 None => Told::NotThere,
             },
             Question::Stats => Told::Stats(Box::new(self.stats(now))),
+            Question::LendTrail => Told::Lent(self.trail.as_ref().map(Trail::lend)),
+            Question::Retire { timeout } => {
+                self.retire(timeout);
+                Told::Done
+            }
             Question::Drain { timeout } => {
                 let is_first = !self.is_draining();
                 let (clients, sockets) = self.census();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::desk::{Asker, Question, Told};
 use super::line::{Line, read_line};
 use super::metrics::serve_metrics;
-use crate::admin::{Answer, Clients, LINE_MAX, Metrics, Reloaded, Request, Sockets, metrics};
+use crate::admin::{Answer, Clients, LINE_MAX, Metrics, Reloaded, Replaced, Request, Sockets, metrics};
 use crate::core::policy::{Policy, TIMEOUT_MAX};
 use crate::core::{Mark, Page};
 
@@ -44,6 +44,12 @@ pub trait House: Send + Sync {
 
     /// Tells the log, and whoever started it, that the daemon begins to end.
     fn on_drain(&self, clients: u64, sockets: u64);
+
+    /// Has a new process of this program take the place of this one; gives its number.
+    ///
+    /// # Errors
+    /// Why this one stays, in words.
+    fn replace(&self, loops: &Asker) -> Result<u32, String>;
 }
 
 /// What every connection's thread gets.
@@ -143,6 +149,12 @@ impl Guests {
             }
             Request::Reload { enforce_now } => return self.reload(enforce_now),
             Request::Drain { timeout_ms } => return self.drain(timeout_ms),
+            Request::Replace {} => {
+                let replaced = self.house.replace(&self.asker);
+                return replaced.map_or_else(Answer::error, |pid| {
+                    Answer::Replaced(Replaced { pid, before: std::process::id() })
+                });
+            }
         };
         let what = request.subject();
         match self.asker.ask(question) {
@@ -194,7 +206,7 @@ impl Guests {
 /// What the loop has said, as an answer to a request about `what`.
 fn answer(told: Told, what: Option<Mark>) -> Answer {
     match told {
-        Told::Done => Answer::error("the loop has answered something else"),
+        Told::Done | Told::Lent(_) => Answer::error("the loop has answered something else"),
         Told::NotThere => Answer::error(match what {
             Some(mark) => format!("{mark} is not there"),
             None => "it is not there".to_owned(),
