@@ -128,24 +128,24 @@ impl Trail {
     /// # Errors
     /// [`TrailError`] says what cannot be done to which file.
     pub fn start(settings: &Settings, wake: impl Fn() + Send + 'static) -> Result<Trail, TrailError> {
-        Trail::start_after(settings, None, wake)
+        Trail::start_after(settings, false, wake)
     }
 
-    /// As [`Trail::start`], in the place of a daemon that has given this trail up and still has clients: what it records
-    /// from here on comes from `before`, and what is open is its business until that ends.
+    /// As [`Trail::start`]; `is_after` a daemon that has given this trail up and still has clients, what is open is its
+    /// business until it ends, which [`Trail::hear`] tells.
     ///
     /// # Errors
     /// As [`Trail::start`].
     pub fn start_after(
         settings: &Settings,
-        before: Option<UnixStream>,
+        is_after: bool,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Trail, TrailError> {
         let (mut store, mut left) = Store::open(settings)?;
         let run = this_run();
         let shared = Arc::new(Shared::default());
         let mut books = Books::default();
-        if before.is_some() {
+        if is_after {
             let open = std::mem::take(&mut left.open).into_iter();
             books.inherited = open.map(|entry| (entry.event.id.clone(), entry)).collect();
         }
@@ -165,11 +165,19 @@ impl Trail {
             wake,
             books,
         };
-        let before = before.map(|before| take_over(before, Arc::clone(&shared), items.clone()));
-        let before = before.transpose().map_err(TrailError::Thread)?;
         let thread = thread::Builder::new().name("audit".into()).spawn(move || writer.run());
         thread.map_err(TrailError::Thread)?;
-        Ok(Trail { shared, durability, items, outcomes: taken, before, has_ended: false })
+        Ok(Trail { shared, durability, items, outcomes: taken, before: None, has_ended: false })
+    }
+
+    /// Takes in what the daemon before this one records, until that ends.
+    ///
+    /// # Errors
+    /// When there can be no thread for it.
+    pub fn hear(&mut self, before: UnixStream) -> Result<(), TrailError> {
+        let thread = take_over(before, Arc::clone(&self.shared), self.items.clone());
+        self.before = Some(thread.map_err(TrailError::Thread)?);
+        Ok(())
     }
 
     /// Gives the trail up to another daemon, as soon as what is queued is written.

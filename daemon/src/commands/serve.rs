@@ -122,19 +122,16 @@ impl Begun {
         let config = Config { policy, ..Config::default() };
         let mut worker =
             Worker::new(config, signals).map_err(|error| format!("cannot make the event loop: {error}"))?;
-        let mut records = None;
         if let Some(before) = &mut before {
             before.prepare()?;
-            records = Some(before.records()?);
         }
-        let before = records.as_ref().map(UnixStream::try_clone).transpose();
-        let before = before.map_err(|error| format!("cannot copy a descriptor: {error}"))?;
         if let Some(settings) = &settings {
-            worker.keep_trail_after(settings, records).map_err(|error| error.to_string())?;
+            worker.keep_trail_after(settings, before.is_some()).map_err(|error| error.to_string())?;
         } else {
             tracing::warn!("no audit trail is kept");
         }
         let trail = settings.map(|settings| settings.directory);
+        let before = before.map(|before| before.way()).transpose()?;
         Ok(Begun { worker, doors, steward, before, trail })
     }
 
@@ -337,6 +334,7 @@ fn serve_on(
     house.has_operators(operators.leave());
     if let Some(before) = before {
         before.take_over()?;
+        worker.hear(before.way()?).map_err(|error| error.to_string())?;
     }
     paths.iter().for_each(|path| announce(path));
     if let Some(address) = metrics {

@@ -98,3 +98,72 @@ pub fn warning(lacks: &[Part]) -> String {
 fn list(parts: &[Part]) -> String {
     parts.iter().map(Part::to_string).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+    use crate::jail::filter::install;
+
+    /// Says to this test that it is the process that does what is deadly.
+    const DEADLY_VARIABLE: &str = "LUASOCKETD_TEST_DEADLY";
+
+    /// Does something in a thread that is under the filter, and alone so.
+    fn filtered<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+        let programs = filter::programs(false).unwrap();
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                rustix::thread::set_no_new_privs(true).unwrap();
+                install(&programs).unwrap();
+                act()
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    #[test]
+    fn threads_are_started_and_processes_are_not() {
+        let (thread, process) = filtered(|| {
+            let thread = thread::spawn(|| 7).join().unwrap();
+            (thread, Command::new("true").spawn().map(|_| ()).unwrap_err().raw_os_error())
+        });
+        assert_eq!((thread, process), (7, Some(libc::EPERM)));
+    }
+
+    #[test]
+    fn sockets_of_other_families_are_refused_and_those_of_scripts_are_not() {
+        use rustix::net::{AddressFamily, SocketType, socket};
+        let made = |family| socket(family, SocketType::RAW, None).map(|_| ());
+        let (packet, inet) = filtered(|| {
+            let inet = socket(AddressFamily::INET, SocketType::STREAM, None).map(|_| ());
+            (made(AddressFamily::PACKET), inet)
+        });
+        assert_eq!((packet, inet), (Err(rustix::io::Errno::PERM), Ok(())));
+    }
+
+    #[test]
+    fn what_is_newer_than_the_table_does_not_exist() {
+        // The range that says so comes last: of two failures the kernel takes that one.
+        assert_eq!(filter::programs(false).unwrap().len(), 4);
+        assert!(filter::programs(true).unwrap().iter().all(|program| program.len() < 4096));
+    }
+
+    #[test]
+    fn another_program_is_the_end() {
+        if env::var_os(DEADLY_VARIABLE).is_some() {
+            // It does not come back, unless the filter lets it live.
+            panic!("{}", filtered(|| Command::new("true").exec()));
+        }
+        let own = "confine::tests::another_program_is_the_end";
+        let status = Command::new(env::current_exe().unwrap())
+            .args(["--exact", own])
+            .env(DEADLY_VARIABLE, "1")
+            .status()
+            .unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGSYS));
+    }
+}

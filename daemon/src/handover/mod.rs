@@ -9,10 +9,11 @@
 //! | new | `prepared PID` | all is in place but the audit trail |
 //! | old | `go` | it has given up the trail, if it keeps one |
 //! | new | `ready` | it serves |
-//! | old | `yours` | the service manager knows the new process; from here on the trail's records go over the stream |
+//! | old | `yours` | the service manager knows the new process |
+//! | new | `mine` | it has taken the place; from here on the old one's records go over the stream |
 //! | new | `failed WHY` | instead of `prepared` or `ready`: it ends |
 //!
-//! Up to `ready` the old daemon serves as if nothing were; whatever goes wrong, it goes on.
+//! Up to `mine` the old daemon serves as if nothing were; whatever goes wrong, it goes on.
 
 mod inherited;
 mod predecessor;

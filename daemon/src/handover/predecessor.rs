@@ -37,16 +37,17 @@ impl Predecessor {
     /// As [`Predecessor::prepare`].
     pub fn take_over(&mut self) -> Result<(), String> {
         self.exchange("ready", "yours")?;
+        self.way.say("mine").map_err(|error| format!("the daemon before this one is gone: {error}"))?;
         self.is_over = true;
         self.claim.stake();
         Ok(())
     }
 
-    /// A copy of the stream, over which the other one's records come.
+    /// A copy of the stream, over which the other one's records come when this one has its place.
     ///
     /// # Errors
     /// When the system has no descriptor for it.
-    pub fn records(&self) -> Result<UnixStream, String> {
+    pub fn way(&self) -> Result<UnixStream, String> {
         self.way.stream.try_clone().map_err(|error| format!("cannot copy a descriptor: {error}"))
     }
 

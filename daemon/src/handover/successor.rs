@@ -84,9 +84,8 @@ impl Heritage {
             return Err("the daemon is ending".to_owned());
         }
         tell(pid);
-        if let Err(error) = way.say("yours") {
-            tracing::warn!("the new daemon cannot be told: {error}");
-        }
+        way.say("yours").map_err(|error| format!("the new daemon cannot be told: {error}"))?;
+        self.hear(&mut way, "mine")?;
         match loan {
             Some(loan) => loan.is_taken(way.stream),
             // Its end says when this daemon has ended.

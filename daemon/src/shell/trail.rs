@@ -20,25 +20,21 @@ impl Worker {
     /// # Errors
     /// When the trail cannot be kept.
     pub fn keep_trail(&mut self, settings: &Settings) -> Result<(), TrailError> {
-        self.keep_trail_after(settings, None)
+        self.keep_trail_after(settings, false)
     }
 
-    /// As [`Worker::keep_trail`], in the place of a daemon whose further records come from `before`.
+    /// As [`Worker::keep_trail`]; `is_after` a daemon that still has clients, which [`Worker::hear`] follows.
     ///
     /// # Errors
     /// As [`Worker::keep_trail`].
-    pub fn keep_trail_after(
-        &mut self,
-        settings: &Settings,
-        before: Option<UnixStream>,
-    ) -> Result<(), TrailError> {
+    pub fn keep_trail_after(&mut self, settings: &Settings, is_after: bool) -> Result<(), TrailError> {
         let waker = Arc::clone(&self.waker);
         let wake = move || {
             if let Err(error) = waker.wake() {
                 tracing::error!("cannot wake the loop for the trail: {error}");
             }
         };
-        self.trail = Some(Trail::start_after(settings, before, wake)?);
+        self.trail = Some(Trail::start_after(settings, is_after, wake)?);
         self.core.keep_trail();
         self.note_policy(self.core.policy());
         Ok(())
@@ -51,6 +47,14 @@ impl Worker {
         if let Some(trail) = &self.trail {
             trail.note(Own::PolicyLoaded, format!("profiles: {}", names.join(", ")));
         }
+    }
+
+    /// Records what the daemon before this one says, until that ends; nothing where no trail is kept.
+    ///
+    /// # Errors
+    /// When there can be no thread for it.
+    pub fn hear(&mut self, before: UnixStream) -> Result<(), TrailError> {
+        self.trail.as_mut().map_or(Ok(()), |trail| trail.hear(before))
     }
 
     /// Waits for the daemon before this one, which records through this one, for so long at the most.
