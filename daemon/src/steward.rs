@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -54,9 +54,9 @@ impl Steward {
     ///
     /// # Errors
     /// The system's.
-    pub fn start() -> io::Result<(Steward, UnixStream)> {
+    pub fn start() -> io::Result<(Steward, UnixDatagram)> {
         let (orders, theirs) = UnixStream::pair()?;
-        let (witness, question) = UnixStream::pair()?;
+        let (witness, questions) = UnixDatagram::pair()?;
         orders.set_read_timeout(Some(ANSWER_WAIT))?;
         fcntl_setfd(&theirs, FdFlags::empty())?;
         Command::new("/proc/self/exe")
@@ -65,7 +65,7 @@ impl Steward {
             .arg(theirs.as_raw_fd().to_string())
             .arg("--")
             .args(env::args_os().skip(1))
-            .stdin(OwnedFd::from(question))
+            .stdin(OwnedFd::from(questions))
             .spawn()?;
         Ok((Steward { orders }, witness))
     }
@@ -118,9 +118,8 @@ impl Steward {
 ///
 /// # Errors
 /// The system's.
-pub fn serve(questions: UnixStream, orders: UnixStream, words: Vec<OsString>) -> io::Result<()> {
+pub fn serve(questions: UnixDatagram, mut orders: UnixStream, words: Vec<OsString>) -> io::Result<()> {
     let mut office = Office { program: env::current_exe()?, words, started: None };
-    let (mut questions, mut orders) = (questions, orders);
     loop {
         let mut ready = [PollFd::new(&questions, PollFlags::IN), PollFd::new(&orders, PollFlags::IN)];
         match poll(&mut ready, None) {
@@ -129,11 +128,11 @@ pub fn serve(questions: UnixStream, orders: UnixStream, words: Vec<OsString>) ->
             Err(error) => return Err(error.into()),
         }
         let [asked, told] = ready.map(|ready| !ready.revents().is_empty());
-        if asked && !bear_witness(&mut questions)? {
-            return Ok(());
-        }
         if told && !office.obey(&mut orders)? {
             return Ok(());
+        }
+        if asked {
+            bear_witness(&questions)?;
         }
     }
 }

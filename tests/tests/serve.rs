@@ -206,7 +206,7 @@ fn a_daemon_that_is_told_to_end_serves_what_is_open_and_begins_nothing() {
         print((assert(client:receive())))
         io.stdout:flush()
         -- The time is over.
-        print(select(2, client:receive()))
+        print((select(2, client:receive())))
         "#,
         port = peer.port(),
     );

@@ -118,7 +118,7 @@ impl Begun {
         let doors = Doors::open(&paths, inherited, options)?;
         let settings = trail_settings(options, policy.audit.clone(), paths.trail.clone())?;
         confine(options, &doors, settings.as_ref())?;
-        set_witness(witness);
+        set_witness(witness).map_err(|error| format!("cannot ask the daemon's steward: {error}"))?;
         let config = Config { policy, ..Config::default() };
         let mut worker =
             Worker::new(config, signals).map_err(|error| format!("cannot make the event loop: {error}"))?;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
 
 use super::failed;
@@ -12,8 +12,7 @@ use crate::steward::{orders, serve};
 /// Serves until the daemon has ended.
 pub fn steward(options: StewardOptions) -> ExitCode {
     let served = orders(options.orders).and_then(|orders| {
-        let questions = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-        // The copy is the only one whose end counts for this process.
+        let questions = UnixDatagram::from(io::stdin().as_fd().try_clone_to_owned()?);
         serve(questions, orders, options.words)
     });
     match served {

@@ -2,28 +2,36 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Whom a daemon asks that may not look itself: one that is confined by Landlock sees no process that is not.
 /// There is one for the process, as the confinement is, and it is asked once for each client.
-static WITNESS: OnceLock<Mutex<UnixStream>> = OnceLock::new();
+static WITNESS: OnceLock<Mutex<UnixDatagram>> = OnceLock::new();
 
-/// How long an answer may take, which the loop waits for: a witness that has nothing to do needs some microseconds.
+/// How long an answer may take, which the loop waits for: a witness that has nothing to do needs some microseconds. A
+/// client whose program is not known by then is served all the same.
 const ANSWER_WAIT: Duration = Duration::from_millis(100);
 
-/// The longest path that the kernel tells of a program.
-const PATH_MAX: usize = 4096;
+/// The bytes of a process' number, with which a question and its answer begin.
+const NUMBER_BYTES: usize = size_of::<i32>();
 
-/// From here on `witness` is asked for the programs of processes that cannot be looked at from here. It gets a number in
-/// four bytes, and answers with the length of the path in two bytes, 0 for none, and the path.
-pub fn set_witness(witness: UnixStream) {
+/// The longest answer: the kernel tells of no longer path.
+const ANSWER_MAX: usize = NUMBER_BYTES + 4096;
+
+/// From here on `witness` is asked for the programs of processes that cannot be looked at from here. It gets a number, and
+/// answers with that number and the path, which is empty for none.
+///
+/// # Errors
+/// The system's.
+pub fn set_witness(witness: UnixDatagram) -> io::Result<()> {
+    witness.set_read_timeout(Some(ANSWER_WAIT))?;
     // A second one is not needed: the first has the same sight.
     let _ = WITNESS.set(Mutex::new(witness));
+    Ok(())
 }
 
 /// The program that a process runs, as long as that can be seen; a process that has ended, or lives where the
@@ -39,41 +47,34 @@ fn look(pid: i32) -> Option<OsString> {
 }
 
 fn ask(pid: i32) -> Option<OsString> {
-    let mut witness = WITNESS.get()?.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = exchange(&mut witness, pid);
-    if path.is_err() {
-        // An answer that comes too late would be taken for the next one.
-        let _ = witness.shutdown(Shutdown::Both);
+    let witness = WITNESS.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+    witness.send(&pid.to_ne_bytes()).ok()?;
+    let until = Instant::now() + ANSWER_WAIT;
+    let mut answer = vec![0; ANSWER_MAX];
+    while Instant::now() < until {
+        let length = witness.recv(&mut answer).ok()?;
+        let (number, path) = answer[..length].split_at_checked(NUMBER_BYTES)?;
+        // Else it comes too late, for an earlier question.
+        if number == pid.to_ne_bytes() {
+            return (!path.is_empty()).then(|| OsString::from_vec(path.to_vec()));
+        }
     }
-    let path = path.ok()?;
-    (!path.is_empty()).then(|| OsString::from_vec(path))
+    None
 }
 
-fn exchange(witness: &mut UnixStream, pid: i32) -> io::Result<Vec<u8>> {
-    witness.set_read_timeout(Some(ANSWER_WAIT))?;
-    witness.write_all(&pid.to_ne_bytes())?;
-    let mut length = [0; 2];
-    witness.read_exact(&mut length)?;
-    let mut path = vec![0; usize::from(u16::from_ne_bytes(length)).min(PATH_MAX)];
-    witness.read_exact(&mut path)?;
-    Ok(path)
-}
-
-/// Answers one question of a daemon that may not look itself; says whether it is still there.
+/// Answers one question of a daemon that may not look itself.
 ///
 /// # Errors
 /// The system's.
-pub fn bear_witness(daemon: &mut UnixStream) -> io::Result<bool> {
-    let mut pid = [0; 4];
-    match daemon.read_exact(&mut pid) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-        read => read?,
+pub fn bear_witness(daemon: &UnixDatagram) -> io::Result<()> {
+    let mut number = [0; NUMBER_BYTES];
+    if daemon.recv(&mut number)? == NUMBER_BYTES {
+        let path = look(i32::from_ne_bytes(number)).unwrap_or_default().into_vec();
+        let mut answer = [&number[..], &path].concat();
+        answer.truncate(ANSWER_MAX);
+        daemon.send(&answer)?;
     }
-    let path = look(i32::from_ne_bytes(pid)).unwrap_or_default().into_vec();
-    let path = &path[..path.len().min(PATH_MAX)];
-    daemon.write_all(&(path.len() as u16).to_ne_bytes())?;
-    daemon.write_all(path)?;
-    Ok(true)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -89,20 +90,17 @@ mod tests {
 
     #[test]
     fn a_witness_says_what_it_sees() {
-        let (mut daemon, mut witness) = UnixStream::pair().unwrap();
-        let ask = |pid: u32, daemon: &mut UnixStream, witness: &mut UnixStream| {
-            daemon.write_all(&(pid as i32).to_ne_bytes()).unwrap();
-            assert!(bear_witness(witness).unwrap());
-            let mut length = [0; 2];
-            daemon.read_exact(&mut length).unwrap();
-            let mut path = vec![0; u16::from_ne_bytes(length).into()];
-            daemon.read_exact(&mut path).unwrap();
-            String::from_utf8(path).unwrap()
+        let (daemon, witness) = UnixDatagram::pair().unwrap();
+        let ask = |pid: i32| {
+            daemon.send(&pid.to_ne_bytes()).unwrap();
+            bear_witness(&witness).unwrap();
+            let mut answer = [0; ANSWER_MAX];
+            let length = daemon.recv(&mut answer).unwrap();
+            assert_eq!(answer[..NUMBER_BYTES], pid.to_ne_bytes());
+            String::from_utf8(answer[NUMBER_BYTES..length].to_vec()).unwrap()
         };
         let own = std::env::current_exe().unwrap();
-        assert_eq!(ask(std::process::id(), &mut daemon, &mut witness), own.to_str().unwrap());
-        assert_eq!(ask(0, &mut daemon, &mut witness), "");
-        drop(daemon);
-        assert!(!bear_witness(&mut witness).unwrap());
+        assert_eq!(ask(std::process::id() as i32), own.to_str().unwrap());
+        assert_eq!(ask(0), "");
     }
 }
