@@ -128,7 +128,9 @@ pub struct KeeperOptions {
 pub struct StewardOptions {
     /// The descriptor over which it is told to start another daemon.
     pub orders: RawFd,
-    /// What that daemon's command line is after the program's name.
+    /// The file of that daemon's program.
+    pub program: PathBuf,
+    /// What its command line is after the program's name.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<OsString>,
 }

@@ -63,6 +63,7 @@ impl Steward {
             .arg0("luasocketd")
             .arg("__steward")
             .arg(theirs.as_raw_fd().to_string())
+            .arg(env::current_exe()?)
             .arg("--")
             .args(env::args_os().skip(1))
             .stdin(OwnedFd::from(questions))
@@ -118,10 +119,15 @@ impl Steward {
 ///
 /// # Errors
 /// The system's.
-pub fn serve(questions: UnixDatagram, mut orders: UnixStream, words: Vec<OsString>) -> io::Result<()> {
-    let mut office = Office { program: env::current_exe()?, words, started: None };
+pub fn serve(
+    questions: &UnixDatagram,
+    mut orders: UnixStream,
+    program: PathBuf,
+    words: Vec<OsString>,
+) -> io::Result<()> {
+    let mut office = Office { program, words, started: None };
     loop {
-        let mut ready = [PollFd::new(&questions, PollFlags::IN), PollFd::new(&orders, PollFlags::IN)];
+        let mut ready = [PollFd::new(questions, PollFlags::IN), PollFd::new(&orders, PollFlags::IN)];
         match poll(&mut ready, None) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
@@ -132,7 +138,7 @@ pub fn serve(questions: UnixDatagram, mut orders: UnixStream, words: Vec<OsStrin
             return Ok(());
         }
         if asked {
-            bear_witness(&questions)?;
+            bear_witness(questions)?;
         }
     }
 }

@@ -198,7 +198,7 @@ impl Paths {
                 user.make_directory(directory, TRAIL_MODE).map_err(failed(directory))?;
             }
         } else if let ([], true) = (options.socket.as_slice(), rustix::process::geteuid().is_root()) {
-            for directory in sockets {
+            for directory in self.clients.iter().filter_map(|path| path.parent()) {
                 std::fs::create_dir_all(directory).map_err(failed(directory))?;
             }
         }

@@ -13,7 +13,7 @@ use crate::steward::{orders, serve};
 pub fn steward(options: StewardOptions) -> ExitCode {
     let served = orders(options.orders).and_then(|orders| {
         let questions = UnixDatagram::from(io::stdin().as_fd().try_clone_to_owned()?);
-        serve(questions, orders, options.words)
+        serve(&questions, orders, options.program, options.words)
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,

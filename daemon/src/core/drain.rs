@@ -287,3 +287,37 @@ impl Core {
         (is_ending && self.census() == (0, 0)) || self.draining.is_some_and(|until| now >= until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Config, Credentials, Input};
+
+    /// How long the daemon here serves its clients, and then drains.
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_daemon_that_retires_serves_for_its_time_and_drains_then() {
+        let now = Instant::now();
+        let mut core = Core::new(Config::default(), now);
+        let client = core.add_client(Credentials { uid: 1, gid: 1, pid: 1 }, now).unwrap();
+        core.handle(Input::Retire { timeout: TIMEOUT }, now);
+        assert!(!core.is_draining() && !core.is_drained(now));
+        let over = now + TIMEOUT;
+        assert_eq!(core.poll_timeout(), Some(over));
+        core.handle(Input::Tick, over);
+        assert!(core.is_draining() && !core.is_drained(over));
+        assert!(core.is_drained(over + TIMEOUT), "its client may stay no longer");
+        core.handle(Input::ClientGone { client }, over);
+        assert!(core.is_drained(over));
+    }
+
+    #[test]
+    fn a_daemon_that_retires_without_clients_has_nothing_left_to_do() {
+        let now = Instant::now();
+        let mut core = Core::new(Config::default(), now);
+        assert!(!core.is_drained(now));
+        core.handle(Input::Retire { timeout: TIMEOUT }, now);
+        assert!(core.is_drained(now) && !core.is_draining());
+    }
+}
