@@ -16,12 +16,12 @@ use super::entry::Entry;
 use super::housekeeper::{House, Housekeeper, Prune};
 use super::line::Batch;
 use super::live::Standing;
-use super::relay::{Inherited, LEND_WAIT, Lend, Shelf};
-use super::render::{Run, interrupted};
+use super::relay::{Inherited, Lend, Shelf};
+use super::render::Run;
 use super::shared::Shared;
 use super::store::open_lines;
 use super::trail::Outcome;
-use super::words::{DENIED, Half, Own, half};
+use super::words::Own;
 use crate::core::trail::{Decided, Ended, Record, TrailId};
 
 /// The most bytes of one write: what a disk takes at once, and a thousand records that wait are in one or two.
@@ -113,7 +113,7 @@ pub(super) struct Books {
     open: HashMap<TrailId, Open>,
     /// Those of the daemon before this one, which has not ended yet, by their ids in the trail.
     pub(super) inherited: HashMap<String, Entry>,
-    trouble: Option<Trouble>,
+    pub(super) trouble: Option<Trouble>,
     flush_at: Option<Instant>,
     rotate_at: Option<Instant>,
 }
@@ -127,10 +127,10 @@ struct Open {
 
 /// Nothing can be written.
 #[derive(Debug)]
-struct Trouble {
+pub(super) struct Trouble {
     since: Instant,
     retry_at: Instant,
-    reason: String,
+    pub(super) reason: String,
     refused: u64,
     lost: u64,
     /// The last line of a file that has gone.
@@ -327,14 +327,6 @@ impl<W: Fn()> Writer<W> {
         }
     }
 
-    /// Ends what the daemon before this one has left open, without those that it ends with its last `entries`.
-    fn interrupt_inherited(&self, entries: &[Entry], batch: &mut Batch) {
-        let ended = |id: &str| entries.iter().any(|entry| entry.event.id == id);
-        let left = self.books.inherited.iter().filter(|(id, _)| !ended(id));
-        left.filter_map(|(_, entry)| interrupted(entry.clone(), Timestamp::now()))
-            .for_each(|entry| batch.push(entry));
-    }
-
     /// The first `count` items that are kept are written.
     fn on_written(&mut self, batch: &Batch, count: usize) {
         let shared = &self.shared;
@@ -375,7 +367,7 @@ impl<W: Fn()> Writer<W> {
     }
 
     /// Nothing can be written: refuses whoever waits, and tells the operator if that is news.
-    fn fail(&mut self, reason: String) {
+    pub(super) fn fail(&mut self, reason: String) {
         let now = Instant::now();
         self.shared.set_failing(Some(&reason));
         let retry_at = now + RETRY;
@@ -443,39 +435,6 @@ impl<W: Fn()> Writer<W> {
         open_lines(own.chain(self.books.inherited.values().cloned()))
     }
 
-    /// Gives the files up to another daemon, and goes on through it, or takes them back.
-    fn lend(&mut self, lend: Lend) {
-        let given_up = match &self.books.trouble {
-            Some(trouble) => Err(trouble.reason.clone()),
-            None => self.store.flush(),
-        };
-        let is_given_up = given_up.is_ok();
-        if is_given_up {
-            self.housekeeper = None;
-            self.store.give_up();
-        }
-        if lend.given_up.send(given_up).is_err() || !is_given_up {
-            return self.take_back(is_given_up);
-        }
-        match lend.taken.recv_timeout(LEND_WAIT) {
-            Ok(Some(way)) => self.store.go_on_through(way),
-            Ok(None) | Err(_) => self.take_back(true),
-        }
-    }
-
-    fn take_back(&mut self, is_given_up: bool) {
-        if !is_given_up {
-            return;
-        }
-        if let Err(error) = self.store.take_back() {
-            return self.fail(error);
-        }
-        match self.house.start() {
-            Ok(housekeeper) => self.housekeeper = Some(housekeeper),
-            Err(error) => tracing::warn!("files of the audit trail are not compressed any more: {error}"),
-        }
-    }
-
     /// Writes all that is queued and the last line.
     fn end(&mut self) -> Result<Point, String> {
         while let Ok(item) = self.items.try_recv() {
@@ -531,26 +490,6 @@ impl<W: Fn()> Drop for Writer<W> {
         }
         self.finish(queued.len());
         (self.wake)();
-    }
-}
-
-impl Books {
-    /// What the daemon before this one has recorded is written.
-    fn on_inherited(&mut self, inherited: Inherited) {
-        for entry in inherited.entries {
-            match half(&entry.event.action) {
-                Some(Half::Decided) if !entry.event.types.iter().any(|kind| kind == DENIED) => {
-                    self.inherited.insert(entry.event.id.clone(), entry);
-                }
-                Some(Half::Ended) => drop(self.inherited.remove(&entry.event.id)),
-                Some(Half::Decided) | None => {}
-            }
-        }
-        if inherited.is_last {
-            self.inherited.clear();
-        }
-        // It may have gone meanwhile.
-        let _ = inherited.written.try_send(());
     }
 }
 

@@ -12,6 +12,7 @@ mod kill;
 mod modules;
 mod operator;
 mod path;
+mod paths;
 mod places;
 mod policy_file;
 mod ps;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use luasocketd::audit::{Durability, Settings, default_directory, follow, make_directory};
+use luasocketd::audit::{Durability, Settings, follow, make_directory};
 use luasocketd::core::Config;
 use luasocketd::core::policy::Policy;
 use luasocketd::shell::{
@@ -23,18 +23,14 @@ use rustix::thread::CapabilitySet;
 use sd_notify::NotifyState;
 use tracing::level_filters::LevelFilter;
 
-use super::places::{admin_path, client_path};
+use super::paths::{Fault, Paths};
 use super::policy_file::read_policy;
 use super::{failed, misconfigured};
 use crate::cli::ServeOptions;
-use crate::confine::{self, Confinement, Known, Needed};
+use crate::confine::{self, Confinement, Needed};
 use crate::handover::{Heritage, Inherited, Predecessor};
 use crate::log;
 use crate::steward::Steward;
-
-/// Modes of directories that are made for the daemon's user.
-const RUNTIME_MODE: u32 = 0o755;
-const TRAIL_MODE: u32 = 0o700;
 
 /// How often the index of the trail takes in what is new: an operator's question waits for less then, and a
 /// thousand lines are taken in as cheaply as one.
@@ -57,29 +53,6 @@ pub fn serve(options: ServeOptions) -> ExitCode {
     match fault {
         Fault::Misconfigured(what) => misconfigured(what),
         Fault::Failed(what) => failed(what),
-    }
-}
-
-/// Why a daemon does not serve.
-enum Fault {
-    /// What it was told is wrong.
-    Misconfigured(String),
-    /// What it tried was refused.
-    Failed(String),
-}
-
-impl Fault {
-    fn text(&self) -> &str {
-        match self {
-            Fault::Misconfigured(what) | Fault::Failed(what) => what,
-        }
-    }
-}
-
-/// From here on what goes wrong is no matter of configuration.
-impl From<String> for Fault {
-    fn from(what: String) -> Self {
-        Fault::Failed(what)
     }
 }
 
@@ -147,62 +120,6 @@ impl Begun {
         worker.end_trail();
         drop(follower);
         served
-    }
-}
-
-/// Where everything is.
-struct Paths {
-    clients: Vec<PathBuf>,
-    admin: PathBuf,
-    /// Where the trail is unless the policy file says something else.
-    trail: Option<PathBuf>,
-    user: Option<Known>,
-}
-
-impl Paths {
-    /// As whoever starts the daemon has them: root's are root's, whoever the daemon becomes.
-    fn find(options: &ServeOptions, inherited: &Inherited) -> Result<Paths, Fault> {
-        let is_root = rustix::process::geteuid().is_root();
-        let user = match &options.user {
-            None => None,
-            Some(_) if !is_root => {
-                // A new daemon is started as the old one was, and that may have been by root.
-                return Err(Fault::Misconfigured(
-                    "--user is for root, who can become somebody else".to_owned(),
-                ));
-            }
-            Some(user) => Some(user.find().map_err(Fault::Misconfigured)?),
-        };
-        let clients = match options.socket.as_slice() {
-            [] if inherited.has_clients() => Vec::new(),
-            [] => vec![client_path()?],
-            paths => paths.to_vec(),
-        };
-        let admin = options.admin.clone().map_or_else(|| admin_path(&options.socket), Ok)?;
-        Ok(Paths { clients, admin, trail: default_directory(), user })
-    }
-
-    /// Makes what is missing of root's own directories, for the user that the daemon will be.
-    fn make_directories(&self, options: &ServeOptions) -> Result<(), String> {
-        let failed = |path: &Path| {
-            let path = path.display().to_string();
-            move |error: io::Error| format!("cannot make {path}: {error}")
-        };
-        let sockets = self.clients.iter().chain([&self.admin]).filter_map(|path| path.parent());
-        if let Some(user) = &self.user {
-            for directory in sockets {
-                user.make_directory(directory, RUNTIME_MODE).map_err(failed(directory))?;
-            }
-            let trail = options.trail.directory().or(self.trail.as_ref()).filter(|_| !options.no_audit);
-            if let Some(directory) = trail {
-                user.make_directory(directory, TRAIL_MODE).map_err(failed(directory))?;
-            }
-        } else if let ([], true) = (options.socket.as_slice(), rustix::process::geteuid().is_root()) {
-            for directory in self.clients.iter().filter_map(|path| path.parent()) {
-                std::fs::create_dir_all(directory).map_err(failed(directory))?;
-            }
-        }
-        Ok(())
     }
 }
 
