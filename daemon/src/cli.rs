@@ -7,6 +7,7 @@ mod trail;
 
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ pub use admin::{
 pub use audit::{AuditOptions, Format};
 pub use jail::JailOptions;
 pub use trail::TrailOptions;
+
+use crate::confine::Somebody;
+use crate::jail::Strictness;
 
 /// Sockets for Lua scripts that have no network rights of their own.
 #[derive(Debug, Parser)]
@@ -69,6 +73,9 @@ pub enum Command {
     /// End what is left in a jail when standard input ends.
     #[command(name = "__keeper", hide = true)]
     Keeper(KeeperOptions),
+    /// Do for a confined daemon what it cannot.
+    #[command(name = "__steward", hide = true)]
+    Steward(StewardOptions),
     /// Write the man pages and the shells' completions.
     #[command(name = "__generate", hide = true)]
     Generate(GenerateOptions),
@@ -116,6 +123,17 @@ pub struct KeeperOptions {
     pub outside: i32,
     /// After so many seconds all is ended, whether standard input has or not.
     pub seconds: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct StewardOptions {
+    /// The descriptor over which it is told to start another daemon.
+    pub orders: RawFd,
+    /// The file of that daemon's program.
+    pub program: PathBuf,
+    /// What its command line is after the program's name.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +208,16 @@ pub struct ServeOptions {
     /// How many seconds clients may go on after SIGTERM. A second SIGTERM ends the daemon at once.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub drain_timeout: Duration,
+    /// Be this user, with his supplementary groups, once root has started it; GROUP instead of his own. A directory of
+    /// sockets and of the audit trail that is missing is made for him.
+    #[arg(long, value_name = "NAME[:GROUP]")]
+    pub user: Option<Somebody>,
+    /// Keep the right to bind to ports below 1024, if whoever starts it has it. Every other one is given up.
+    #[arg(long)]
+    pub allow_low_ports: bool,
+    /// How the daemon confines itself before it takes its first client: to the files and the system calls that it needs.
+    #[arg(long, value_name = "MODE", default_value = "best-effort")]
+    pub sandbox: Sandbox,
     #[command(flatten)]
     pub policy: PolicyOptions,
     #[command(flatten)]
@@ -200,6 +228,29 @@ pub struct ServeOptions {
     pub no_audit: bool,
     #[command(flatten)]
     pub log: LogOptions,
+}
+
+/// How a daemon confines itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Sandbox {
+    /// Do not serve where the kernel lacks a part.
+    Strict,
+    /// Say what is missing, and serve without it.
+    #[default]
+    BestEffort,
+    /// Give up capabilities alone.
+    Off,
+}
+
+impl Sandbox {
+    /// What happens where the kernel lacks a part; None where none is asked for.
+    pub fn strictness(self) -> Option<Strictness> {
+        match self {
+            Sandbox::Strict => Some(Strictness::Strict),
+            Sandbox::BestEffort => Some(Strictness::BestEffort),
+            Sandbox::Off => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

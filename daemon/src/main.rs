@@ -4,8 +4,11 @@
 
 mod cli;
 mod commands;
+mod confine;
+mod handover;
 mod jail;
 mod log;
+mod steward;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         Command::Script(options) => commands::script(options),
         Command::Become(options) => commands::become_command(options),
         Command::Keeper(options) => commands::keeper(options),
+        Command::Steward(options) => commands::steward(options),
         Command::Generate(options) => commands::generate(options),
     }
 }

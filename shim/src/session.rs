@@ -9,6 +9,7 @@ mod connect;
 mod datagram;
 mod local;
 mod lookup;
+mod moving;
 mod select;
 mod socket;
 mod transfer;

@@ -4,7 +4,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::Duration;
 
-use luasocketd_tests::{Daemon, Interpreter, Job, program, wait_until};
+use luasocketd_tests::{Daemon, Interpreter, Job, Peer, program, wait_until};
 use rustix::process::Signal;
 
 /// A script that connects to itself and says so.
@@ -188,4 +188,39 @@ fn a_client_that_the_daemon_cannot_see_is_served() {
             .arg(socket)
     });
     works(&daemon);
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_serves_what_is_open_and_begins_nothing() {
+    let peer = Peer::start();
+    let script = format!(
+        r#"
+        local socket = require "socket"
+        local client = assert(socket.connect("127.0.0.1", {port}))
+        client:send("echo\nhello\n")
+        print((assert(client:receive())))
+        io.stdout:flush()
+        assert(io.read())
+        print(socket.connect("127.0.0.1", {port}) == nil)
+        client:send("again\n")
+        print((assert(client:receive())))
+        io.stdout:flush()
+        -- The time is over.
+        print((select(2, client:receive())))
+        "#,
+        port = peer.port(),
+    );
+    let mut daemon = Daemon::with_args(&["--allow", "*", "--drain-timeout", "3"]);
+    // Its input comes in time: after the signal.
+    let job = Interpreter::Lua54.inline(&script, &daemon);
+    let line = format!("(sleep 1.5; echo go) | {}", job.shell_line());
+    let mut client = Job::new("sh").arg("-c").arg(line).start();
+    assert_eq!(client.line(), "hello");
+    daemon.signal(Signal::TERM);
+    assert_eq!(client.line(), "true", "nothing new is begun");
+    assert_eq!(client.line(), "again", "what is open is served");
+    assert!(daemon.is_running());
+    assert_eq!(client.line(), "closed");
+    drop(job);
+    daemon.finish().success();
 }

@@ -23,6 +23,8 @@ pub enum Answer {
     Reloaded(Reloaded),
     /// To `drain`.
     Draining(Draining),
+    /// To `replace`.
+    Replaced(Replaced),
     /// It was not done.
     Error {
         /// Why, for people.
@@ -117,6 +119,15 @@ pub struct Reloaded {
     pub profiles: Vec<String>,
 }
 
+/// Another process has taken the daemon's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The new process, which has the sockets now.
+    pub pid: u32,
+    /// The one before it, which goes on with the clients that it has.
+    pub before: u32,
+}
+
 /// Nothing new is begun any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draining {
@@ -178,6 +189,7 @@ mod tests {
             Answer::Metrics(Metrics { text: String::new() }),
             Answer::Reloaded(Reloaded { profiles: vec![] }),
             Answer::Draining(Draining { timeout_ms: None, clients: 0, sockets: 0 }),
+            Answer::Replaced(Replaced { pid: 2, before: 1 }),
             Answer::error("why"),
         ]
     }

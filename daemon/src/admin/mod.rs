@@ -6,5 +6,5 @@ mod answers;
 pub mod metrics;
 mod words;
 
-pub use answers::{Answer, Audit, Clients, Draining, Killed, Metrics, Reloaded, Sockets, Stats};
+pub use answers::{Answer, Audit, Clients, Draining, Killed, Metrics, Reloaded, Replaced, Sockets, Stats};
 pub use words::{ANSWER_MAX, LINE_MAX, Request, VERSION, line};

@@ -57,6 +57,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout_ms: Option<u64>,
     },
+    /// Have a new process of the program take this one's place.
+    Replace {},
 }
 
 impl Request {
@@ -116,6 +118,7 @@ mod tests {
             Request::Reload { enforce_now: true },
             Request::Drain { timeout_ms: None },
             Request::Drain { timeout_ms: Some(2500) },
+            Request::Replace {},
         ]
     }
 

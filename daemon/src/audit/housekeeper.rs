@@ -8,11 +8,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::chain::Point;
 use super::files::{remove, rotated, rotated_path, sync_directory};
 use super::recover::last_of;
 use super::rotation::Squeeze;
+use super::shared::Shared;
 use super::store::too_many;
+use super::writer::Item;
 
 /// How long the line that says what is removed may take to be written; after that the file stays until the next rotation.
 const PRUNE_WAIT: Duration = Duration::from_secs(60);
@@ -25,6 +29,31 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 pub(super) struct Prune {
     pub(super) last: Point,
     pub(super) written: SyncSender<()>,
+}
+
+/// What the thread is for, with which it can be started again.
+#[derive(Clone, Debug)]
+pub(super) struct House {
+    pub(super) directory: PathBuf,
+    pub(super) keep: Option<u64>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) items: Sender<Item>,
+}
+
+impl House {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there can be none.
+    pub(super) fn start(&self) -> io::Result<Housekeeper> {
+        let (shared, items) = (Arc::clone(&self.shared), self.items.clone());
+        let prune = move |prune| {
+            shared.queued.fetch_add(1, Ordering::SeqCst);
+            // After the end of the writer nothing is removed, and nobody waits.
+            let _ = items.send(Item::Prune { prune, at: Timestamp::now() });
+        };
+        Housekeeper::start(&self.directory, self.keep, prune)
+    }
 }
 
 /// The thread, as the writer sees it.

@@ -14,10 +14,12 @@ mod entry;
 mod files;
 mod housekeeper;
 mod index;
+mod lending;
 mod line;
 mod live;
 mod query;
 mod recover;
+mod relay;
 mod render;
 mod rotation;
 #[cfg(test)]
@@ -41,6 +43,8 @@ pub use entry::{
 pub use files::{Segment, segments};
 pub use index::{INDEX_FILE, Index, IndexError, Progress, Status, follow};
 pub use query::{Dimension, Filter, Group as Sums, Moment, Order, Record, State};
+pub use relay::Loan;
+pub use store::make_directory;
 pub use suggest::{Fact, suggest_policy};
 pub use text::is_unprintable;
 pub use trail::{Appended, Outcome, Trail, TrailError, TrailState};

@@ -204,7 +204,10 @@ fn as_signed(time: std::time::Duration) -> jiff::SignedDuration {
 }
 
 /// Makes the directory if it is missing, for the daemon's user only; one that others may write is none for a trail.
-fn make_directory(directory: &Path) -> Result<(), TrailError> {
+///
+/// # Errors
+/// [`TrailError`] says what cannot be done to it.
+pub fn make_directory(directory: &Path) -> Result<(), TrailError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(TrailError::file("make", directory))?;
     let found = fs::metadata(directory).map_err(TrailError::file("look at", directory))?;

@@ -1,10 +1,12 @@
 //! The trail as the event loop sees it: records go in and are never waited for.
 
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use std::{io, process, thread};
 
 use jiff::Timestamp;
@@ -13,9 +15,10 @@ use thiserror::Error;
 
 use super::chain::Point;
 use super::entry::Process;
-use super::housekeeper::Housekeeper;
+use super::housekeeper::House;
 use super::line::Batch;
 use super::recover::Left;
+use super::relay::{Loan, Shelf, take_over};
 use super::render::{Run, interrupted};
 use super::shared::Shared;
 use super::store::Store;
@@ -26,6 +29,9 @@ use crate::core::trail::{Record, TrailId};
 
 /// How long the end of the daemon waits for the last records: a disk that takes longer has failed.
 const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// How often the end of the daemon before this one is looked for.
+const BEFORE_TICK: Duration = Duration::from_millis(10);
 
 /// How many ends of what an earlier run has left open are written in one go.
 const INTERRUPTED_BATCH: usize = 1000;
@@ -110,6 +116,8 @@ pub struct Trail {
     durability: Durability,
     items: Sender<Item>,
     outcomes: Receiver<Outcome>,
+    /// What takes in the records of the daemon before this one, until that has ended.
+    before: Option<JoinHandle<()>>,
     has_ended: bool,
 }
 
@@ -120,33 +128,72 @@ impl Trail {
     /// # Errors
     /// [`TrailError`] says what cannot be done to which file.
     pub fn start(settings: &Settings, wake: impl Fn() + Send + 'static) -> Result<Trail, TrailError> {
-        let (mut store, left) = Store::open(settings)?;
+        Trail::start_after(settings, false, wake)
+    }
+
+    /// As [`Trail::start`]; `is_after` a daemon that has given this trail up and still has clients, what is open is its
+    /// business until it ends, which [`Trail::hear`] tells.
+    ///
+    /// # Errors
+    /// As [`Trail::start`].
+    pub fn start_after(
+        settings: &Settings,
+        is_after: bool,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Trail, TrailError> {
+        let (mut store, mut left) = Store::open(settings)?;
         let run = this_run();
         let shared = Arc::new(Shared::default());
+        let mut books = Books::default();
+        if is_after {
+            let open = std::mem::take(&mut left.open).into_iter();
+            books.inherited = open.map(|entry| (entry.event.id.clone(), entry)).collect();
+        }
         begin(&mut store, &run, &left, &shared)?;
         let (items, received) = channel();
         let (outcomes, taken) = channel();
-        let queue = (Arc::clone(&shared), items.clone());
-        let prune = move |prune| {
-            let (shared, items) = &queue;
-            shared.queued.fetch_add(1, Ordering::SeqCst);
-            // After the end of the writer nothing is removed, and nobody waits.
-            let _ = items.send(Item::Prune { prune, at: Timestamp::now() });
-        };
-        let housekeeper = Housekeeper::start(&settings.directory, settings.keep, prune);
+        let Settings { directory, keep, durability, .. } = settings.clone();
+        let house = House { directory, keep, shared: Arc::clone(&shared), items: items.clone() };
         let writer = Writer {
-            housekeeper: housekeeper.map_err(TrailError::Thread)?,
-            store,
+            housekeeper: Some(house.start().map_err(TrailError::Thread)?),
+            house,
+            store: Shelf::Here(store),
             run,
             shared: Arc::clone(&shared),
             items: received,
             outcomes,
             wake,
-            books: Books::default(),
+            books,
         };
         let thread = thread::Builder::new().name("audit".into()).spawn(move || writer.run());
         thread.map_err(TrailError::Thread)?;
-        Ok(Trail { shared, durability: settings.durability, items, outcomes: taken, has_ended: false })
+        Ok(Trail { shared, durability, items, outcomes: taken, before: None, has_ended: false })
+    }
+
+    /// Takes in what the daemon before this one records, until that ends.
+    ///
+    /// # Errors
+    /// When there can be no thread for it.
+    pub fn hear(&mut self, before: UnixStream) -> Result<(), TrailError> {
+        let thread = take_over(before, Arc::clone(&self.shared), self.items.clone());
+        self.before = Some(thread.map_err(TrailError::Thread)?);
+        Ok(())
+    }
+
+    /// Gives the trail up to another daemon, as soon as what is queued is written.
+    pub fn lend(&self) -> Loan {
+        let (loan, lend) = Loan::new();
+        // Where the writer has ended, the loan says so.
+        let _ = self.items.send(Item::Lend(lend));
+        loan
+    }
+
+    /// Waits for the end of the daemon before this one, for so long at the most.
+    pub fn await_before(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        while self.before.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < until {
+            thread::sleep(BEFORE_TICK);
+        }
     }
 
     /// Takes a record, with the time as it is now. `wanted` says that what it is about begins only when it is

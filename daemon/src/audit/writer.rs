@@ -6,18 +6,20 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::chain::Point;
-use super::housekeeper::{Housekeeper, Prune};
+use super::entry::Entry;
+use super::housekeeper::{House, Housekeeper, Prune};
 use super::line::Batch;
 use super::live::Standing;
+use super::relay::{Inherited, Lend, Shelf};
 use super::render::Run;
 use super::shared::Shared;
-use super::store::{Store, open_lines};
+use super::store::open_lines;
 use super::trail::Outcome;
 use super::words::Own;
 use crate::core::trail::{Decided, Ended, Record, TrailId};
@@ -53,6 +55,10 @@ pub(super) enum Item {
     Own { own: Own, reason: String, at: Timestamp },
     /// A line that says what is going to be removed.
     Prune { prune: Prune, at: Timestamp },
+    /// What the daemon before this one has recorded since this one took its trail over.
+    Inherited { inherited: Inherited, at: Timestamp },
+    /// Another daemon is to write the trail.
+    Lend(Lend),
     /// The daemon ends.
     Stop(SyncSender<Result<Point, String>>),
 }
@@ -60,8 +66,11 @@ pub(super) enum Item {
 impl Item {
     fn at(&self) -> Timestamp {
         match self {
-            Item::Record { at, .. } | Item::Own { at, .. } | Item::Prune { at, .. } => *at,
-            Item::Stop(_) => Timestamp::UNIX_EPOCH,
+            Item::Record { at, .. }
+            | Item::Own { at, .. }
+            | Item::Prune { at, .. }
+            | Item::Inherited { at, .. } => *at,
+            Item::Lend(_) | Item::Stop(_) => Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -74,12 +83,19 @@ impl Item {
     }
 }
 
+/// What ends the taking of records for a while, or for good.
+enum Order {
+    Lend(Lend),
+    Stop(SyncSender<Result<Point, String>>),
+}
+
 /// The thread's state.
 #[derive(Debug)]
 pub(super) struct Writer<W: Fn()> {
-    /// Before the store, whose lock says that nobody works on the files any more.
-    pub(super) housekeeper: Housekeeper,
-    pub(super) store: Store,
+    /// Before the store, whose lock says that nobody works on the files any more. None while another daemon has them.
+    pub(super) housekeeper: Option<Housekeeper>,
+    pub(super) house: House,
+    pub(super) store: Shelf,
     pub(super) run: Run,
     pub(super) shared: Arc<Shared>,
     pub(super) items: Receiver<Item>,
@@ -95,7 +111,9 @@ pub(super) struct Books {
     kept: VecDeque<Item>,
     /// Decisions that have no end yet.
     open: HashMap<TrailId, Open>,
-    trouble: Option<Trouble>,
+    /// Those of the daemon before this one, which has not ended yet, by their ids in the trail.
+    pub(super) inherited: HashMap<String, Entry>,
+    pub(super) trouble: Option<Trouble>,
     flush_at: Option<Instant>,
     rotate_at: Option<Instant>,
 }
@@ -109,10 +127,10 @@ struct Open {
 
 /// Nothing can be written.
 #[derive(Debug)]
-struct Trouble {
+pub(super) struct Trouble {
     since: Instant,
     retry_at: Instant,
-    reason: String,
+    pub(super) reason: String,
     refused: u64,
     lost: u64,
     /// The last line of a file that has gone.
@@ -123,23 +141,27 @@ impl<W: Fn()> Writer<W> {
     /// Writes until the daemon ends.
     pub(super) fn run(mut self) {
         loop {
-            let stop = self.take();
+            let order = self.take();
             self.write_what_is_due();
             self.keep_house();
             self.shared.set_oldest(self.books.kept.front().map(Item::at));
-            if let Some(stop) = stop {
-                let end = self.end();
-                // Whoever is told that it has ended may begin the next one at once.
-                drop(self);
-                // Nobody waits any more where this took too long.
-                let _ = stop.send(end);
-                return;
+            match order {
+                None => {}
+                Some(Order::Lend(lend)) => self.lend(lend),
+                Some(Order::Stop(stop)) => {
+                    let end = self.end();
+                    // Whoever is told that it has ended may begin the next one at once.
+                    drop(self);
+                    // Nobody waits any more where this took too long.
+                    let _ = stop.send(end);
+                    return;
+                }
             }
         }
     }
 
     /// Takes what is queued, after waiting for it if there is nothing else to do.
-    fn take(&mut self) -> Option<SyncSender<Result<Point, String>>> {
+    fn take(&mut self) -> Option<Order> {
         let now = Instant::now();
         let first = match self.next_time(now) {
             Some(time) => self.items.recv_timeout(time.saturating_duration_since(now)).ok(),
@@ -149,7 +171,8 @@ impl<W: Fn()> Writer<W> {
         let mut taken = 0;
         while let Some(item) = next {
             match item {
-                Item::Stop(stop) => return Some(stop),
+                Item::Stop(stop) => return Some(Order::Stop(stop)),
+                Item::Lend(lend) => return Some(Order::Lend(lend)),
                 item => self.keep(item),
             }
             taken += 1;
@@ -294,7 +317,13 @@ impl<W: Fn()> Writer<W> {
                 entry.luasocketd.gone = Some(prune.last.into());
                 batch.push(entry);
             }
-            Item::Stop(_) => {}
+            Item::Inherited { inherited, .. } => {
+                inherited.entries.iter().for_each(|entry| batch.push(entry.clone()));
+                if inherited.is_last {
+                    self.interrupt_inherited(&inherited.entries, batch);
+                }
+            }
+            Item::Lend(_) | Item::Stop(_) => {}
         }
     }
 
@@ -327,7 +356,8 @@ impl<W: Fn()> Writer<W> {
                 }
                 // Who asked may have given up; then the file stays, and the line is one too many.
                 Item::Prune { prune, .. } => drop(prune.written.try_send(())),
-                Item::Own { .. } | Item::Stop(_) => {}
+                Item::Inherited { inherited, .. } => self.books.on_inherited(inherited),
+                Item::Own { .. } | Item::Lend(_) | Item::Stop(_) => {}
             }
         }
         let has_room = self.finish(count);
@@ -337,7 +367,7 @@ impl<W: Fn()> Writer<W> {
     }
 
     /// Nothing can be written: refuses whoever waits, and tells the operator if that is news.
-    fn fail(&mut self, reason: String) {
+    pub(super) fn fail(&mut self, reason: String) {
         let now = Instant::now();
         self.shared.set_failing(Some(&reason));
         let retry_at = now + RETRY;
@@ -389,7 +419,7 @@ impl<W: Fn()> Writer<W> {
             Ok(()) => {
                 self.books.rotate_at = None;
                 tracing::info!("the audit trail is rotated behind {}", self.store.point());
-                self.housekeeper.look();
+                self.housekeeper.iter().for_each(Housekeeper::look);
             }
             Err(error) => {
                 self.books.rotate_at = Some(now + ROTATE_AGAIN);
@@ -401,13 +431,20 @@ impl<W: Fn()> Writer<W> {
     /// The lines of the decisions that are written and have no end.
     fn open_lines(&self) -> Vec<u8> {
         let written = self.books.open.values().filter(|open| open.is_written);
-        open_lines(written.map(|open| self.run.decided(&open.decided, open.at)))
+        let own = written.map(|open| self.run.decided(&open.decided, open.at));
+        open_lines(own.chain(self.books.inherited.values().cloned()))
     }
 
     /// Writes all that is queued and the last line.
     fn end(&mut self) -> Result<Point, String> {
         while let Ok(item) = self.items.try_recv() {
             self.keep(item);
+        }
+        if !self.books.inherited.is_empty() {
+            let (written, _) = sync_channel(1);
+            let inherited = Inherited { entries: Vec::new(), is_last: true, written };
+            self.keep(Item::Inherited { inherited, at: Timestamp::now() });
+            self.shared.queued.fetch_add(1, Ordering::SeqCst);
         }
         self.keep(Item::Own {
             own: Own::Ended,

@@ -83,6 +83,10 @@ pub struct DrainOptions {
 
 #[derive(Debug, Args)]
 pub struct ReloadOptions {
+    /// Start the program anew, as it is on the disk now, in the place of the daemon: clients find the new one, and the
+    /// old one goes on with those that it has.
+    #[arg(long, conflicts_with = "enforce_now")]
+    pub exec: bool,
     /// End live connections, too, that the new policy forbids, as if the file said `enforce_now`.
     #[arg(long)]
     pub enforce_now: bool,

@@ -23,6 +23,11 @@ enum DurabilityMode {
 }
 
 impl TrailOptions {
+    /// Where the trail is said to be.
+    pub fn directory(&self) -> Option<&PathBuf> {
+        self.audit.as_ref()
+    }
+
     /// The trail that is to be kept: that of `usual` but for what is said here; none where neither says anything.
     pub fn settings(&self, usual: Option<Settings>, durability: Durability) -> Option<Settings> {
         let mut settings = match (&self.audit, usual) {

@@ -25,15 +25,22 @@ where
     T: Serialize + DeserializeOwned,
 {
     match Operator::connect(&options.daemon).and_then(|mut operator| operator.ask_for(request)) {
-        Ok(answer) => {
-            match options.json {
-                true => print!("{}", line(&answer)),
-                false => println!("{}", words(&answer)),
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(answer) => print_answer(options, &answer, words),
         Err(error) => failed(error),
     }
+}
+
+/// Prints what a daemon has answered: its own line, or `words` of it.
+pub fn print_answer<T: Serialize>(
+    options: &AdminOptions,
+    answer: &T,
+    words: impl FnOnce(&T) -> String,
+) -> ExitCode {
+    match options.json {
+        true => print!("{}", line(answer)),
+        false => println!("{}", words(answer)),
+    }
+    ExitCode::SUCCESS
 }
 
 /// A connection to a daemon's admin socket.
@@ -42,6 +49,7 @@ pub struct Operator {
     path: PathBuf,
     stream: UnixStream,
     buffer: Vec<u8>,
+    answer_wait: Duration,
 }
 
 impl Operator {
@@ -53,7 +61,12 @@ impl Operator {
         let path = find_admin(options.path.as_deref())?;
         let stream = UnixStream::connect(&path).map_err(|error| explain(&path, &error))?;
         stream.set_write_timeout(Some(ANSWER_WAIT)).map_err(|error| explain(&path, &error))?;
-        Ok(Operator { path, stream, buffer: Vec::new() })
+        Ok(Operator { path, stream, buffer: Vec::new(), answer_wait: ANSWER_WAIT })
+    }
+
+    /// One who waits so long for an answer.
+    pub fn patient(self, answer_wait: Duration) -> Self {
+        Operator { answer_wait, ..self }
     }
 
     /// Asks, and gives the answer without its version.
@@ -84,7 +97,7 @@ impl Operator {
 
     fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {
         self.stream.write_all(request.line().as_bytes())?;
-        let until = Instant::now() + ANSWER_WAIT;
+        let until = Instant::now() + self.answer_wait;
         match read_line(&mut self.stream, &mut self.buffer, ANSWER_MAX, until)? {
             Line::Whole(line) => Ok(line),
             Line::TooLong => Err(io::Error::new(io::ErrorKind::InvalidData, "its answer is too long")),

@@ -16,18 +16,13 @@ const OWN_ADMIN: &str = "luasocketd-admin.sock";
 /// The variable that says where operators find the daemon.
 pub const ADMIN_VARIABLE: &str = "LUASOCKETD_ADMIN";
 
-/// Where clients of this user look first; a directory that is root's own is made.
+/// Where clients of this user look first.
 ///
 /// # Errors
 /// What is missing, and what to do.
 pub fn client_path() -> Result<PathBuf, String> {
     if rustix::process::geteuid().is_root() {
-        let path = PathBuf::from(SYSTEM_PATH);
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir)
-                .map_err(|error| format!("cannot make {}: {error}", dir.display()))?;
-        }
-        return Ok(path);
+        return Ok(PathBuf::from(SYSTEM_PATH));
     }
     in_runtime_directory("luasocketd.sock")
         .ok_or_else(|| "XDG_RUNTIME_DIR is not set: say where to listen with --socket PATH".to_owned())

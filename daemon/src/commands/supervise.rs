@@ -21,6 +21,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 
 use super::terminal;
 use crate::cli::{JailOptions, PolicyOptions, TrailOptions};
+use crate::confine::{self, Confinement};
 use crate::jail::{Fence, Keeper, Strictness, check};
 
 /// The variable that tells a script the number of its pipe.
@@ -135,6 +136,17 @@ impl Jailed {
         let (ours, theirs) = UnixStream::pair()?;
         let child = spawn(helper, theirs)?;
         worker.add_client(ours, child.as_raw_nonzero().get())?;
+        // Nothing is started any more. A layer of Landlock would hide the command's program, and it has one already.
+        let confinement = Confinement {
+            strictness: Some(Strictness::BestEffort),
+            files: None,
+            capabilities: None,
+            has_jail: true,
+        };
+        let lacks = confine::enter(&confinement).map_err(io::Error::other)?;
+        if !lacks.is_empty() {
+            tracing::info!("{}", confine::warning(&lacks));
+        }
         if let Some(time) = jail.time {
             // The option takes whole seconds above 0 that fit.
             alarm::set(u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(1));

@@ -197,6 +197,12 @@ pub enum Input<'a> {
     },
     /// Time has passed: do what is due.
     Tick,
+    /// Another daemon takes the new clients. Those that are here are served as before until they end, or for so long; then
+    /// the daemon drains for as long again.
+    Retire {
+        /// That time.
+        timeout: Duration,
+    },
     /// The daemon shall end when its clients have, or after `timeout`.
     Drain {
         /// How long clients with sockets may go on.

@@ -232,6 +232,20 @@ impl Core {
         }
     }
 
+    /// Serves whom it has for a while, and then drains: its clients' calls go on meanwhile as if nothing were.
+    pub(crate) fn on_retire(&mut self, timeout: Duration, now: Instant) {
+        if self.retiring.is_none() {
+            self.retiring = Some(timeout);
+            self.timers.set(now + timeout, Timer::Retire);
+        }
+    }
+
+    pub(crate) fn on_retire_over(&mut self, now: Instant) {
+        if let Some(timeout) = self.retiring {
+            self.on_drain(timeout, now);
+        }
+    }
+
     /// Starts nothing new from here on.
     pub(crate) fn on_drain(&mut self, timeout: Duration, now: Instant) {
         if self.draining.is_some() {
@@ -267,11 +281,43 @@ impl Core {
         self.draining.is_some()
     }
 
-    /// Whether a draining daemon has nothing left to do by `now`.
+    /// Whether a daemon that drains or retires has nothing left to do by `now`.
     pub fn is_drained(&self, now: Instant) -> bool {
-        self.draining.is_some_and(|until| {
-            let (clients, sockets) = self.census();
-            (clients == 0 && sockets == 0) || now >= until
-        })
+        let is_ending = self.draining.is_some() || self.retiring.is_some();
+        (is_ending && self.census() == (0, 0)) || self.draining.is_some_and(|until| now >= until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Config, Credentials, Input};
+
+    /// How long the daemon here serves its clients, and then drains.
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_daemon_that_retires_serves_for_its_time_and_drains_then() {
+        let now = Instant::now();
+        let mut core = Core::new(Config::default(), now);
+        let client = core.add_client(Credentials { uid: 1, gid: 1, pid: 1 }, now).unwrap();
+        core.handle(Input::Retire { timeout: TIMEOUT }, now);
+        assert!(!core.is_draining() && !core.is_drained(now));
+        let over = now + TIMEOUT;
+        assert_eq!(core.poll_timeout(), Some(over));
+        core.handle(Input::Tick, over);
+        assert!(core.is_draining() && !core.is_drained(over));
+        assert!(core.is_drained(over + TIMEOUT), "its client may stay no longer");
+        core.handle(Input::ClientGone { client }, over);
+        assert!(core.is_drained(over));
+    }
+
+    #[test]
+    fn a_daemon_that_retires_without_clients_has_nothing_left_to_do() {
+        let now = Instant::now();
+        let mut core = Core::new(Config::default(), now);
+        assert!(!core.is_drained(now));
+        core.handle(Input::Retire { timeout: TIMEOUT }, now);
+        assert!(core.is_drained(now) && !core.is_draining());
     }
 }

@@ -71,6 +71,9 @@ pub struct Core {
     pub(crate) actions: VecDeque<Action>,
     /// When the daemon ends at the latest, once it has been told to.
     pub(crate) draining: Option<Instant>,
+    /// How long its drain takes once the time is over in which it still serves; of a daemon that another one has
+    /// replaced.
+    pub(crate) retiring: Option<Duration>,
     /// When what is being handled happened.
     pub(crate) now: Instant,
     /// The number of what is recorded next.
@@ -95,6 +98,7 @@ impl Core {
             timers: Timers::default(),
             actions: VecDeque::new(),
             draining: None,
+            retiring: None,
             now,
             next_record: 1,
             held: HashMap::new(),
@@ -178,6 +182,7 @@ impl Core {
             Input::NewPolicy { policy } => self.on_new_policy(policy, now),
             Input::Kill { mark } => self.on_kill(mark),
             Input::Tick => self.handle_timers(now),
+            Input::Retire { timeout } => self.on_retire(timeout, now),
             Input::Drain { timeout } => self.on_drain(timeout, now),
         }
         if self.draining.is_some() {
@@ -308,6 +313,7 @@ impl Core {
                 Timer::Pace(socket) => self.on_pace(socket),
                 Timer::Linger(socket) => self.on_linger_over(socket),
                 Timer::Ring(client) => self.on_ring_idle(client, now),
+                Timer::Retire => self.on_retire_over(now),
                 Timer::Drain => self.on_drain_over(),
             }
         }

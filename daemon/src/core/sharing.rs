@@ -126,11 +126,13 @@ mod tests {
     use super::super::budget::Limits;
     use super::super::client::Credentials;
     use super::super::machine::Config;
+    use super::super::policy::Policy;
     use super::*;
 
     fn core(rings: bool, bytes: u64, now: Instant) -> (Core, ClientId) {
         let limits = Limits { bytes, ..Limits::default() };
-        let mut core = Core::new(Config { rings, limits, ..Config::default() }, now);
+        let policy = Policy::new(vec!["*".parse().unwrap()]);
+        let mut core = Core::new(Config { policy, rings, limits, ..Config::default() }, now);
         let client = welcome(&mut core, now);
         (core, client)
     }

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Linger(SocketId),
     /// A client's ring is taken back if nothing has moved through it.
     Ring(ClientId),
+    /// A daemon whose place another one has taken begins nothing new any more.
+    Retire,
     /// The daemon ends, whatever is still open.
     Drain,
 }

@@ -57,6 +57,9 @@ pub enum When {
     Any(&'static [&'static [Test]]),
 }
 
+/// Names and numbers of calls.
+pub type Calls = &'static [(&'static str, c_long)];
+
 /// Calls that are refused for the same reason.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
@@ -66,8 +69,7 @@ pub struct Group {
     pub when: When,
     /// Whether the group is left out when the jail has local sockets.
     pub unless_unix: bool,
-    /// Names and numbers.
-    pub calls: &'static [(&'static str, c_long)],
+    pub calls: Calls,
 }
 
 const UNIX: u32 = libc::AF_UNIX as u32;
@@ -92,6 +94,7 @@ const IO_PROCESS: u32 = 1;
 macro_rules! calls {
     ($($name:ident)+) => { &[$((stringify!($name), libc::$name)),+] };
 }
+pub(crate) use calls;
 
 /// Set-uid or set-gid in the mode that is argument `$at`.
 macro_rules! set_id {
@@ -120,12 +123,7 @@ macro_rules! another {
     };
 }
 
-const fn group(
-    reason: &'static str,
-    answer: Answer,
-    when: When,
-    calls: &'static [(&'static str, c_long)],
-) -> Group {
+const fn group(reason: &'static str, answer: Answer, when: When, calls: Calls) -> Group {
     Group { reason, answer, when, unless_unix: false, calls }
 }
 

@@ -8,7 +8,7 @@ use seccompiler::{
     SeccompRule, TargetArch, sock_filter,
 };
 
-use super::calls::{Answer, Group, NEWEST, TABLE, Test, When};
+use super::calls::{Answer, Calls, NEWEST, TABLE, Test, When};
 
 /// Numbers from here on are calls of x32, the other way to call a 64-bit kernel of x86: the same calls by other
 /// numbers, around every rule.
@@ -33,7 +33,7 @@ pub fn programs(unix: bool) -> Result<Vec<BpfProgram>, BackendError> {
     let mut programs = vec![range()];
     for answer in Answer::ALL {
         let groups = TABLE.iter().filter(|group| group.answer == answer && !(unix && group.unless_unix));
-        let rules = rules(groups)?;
+        let rules = rules(groups.map(|group| (group.when, group.calls)))?;
         let refuse = SeccompAction::Errno(answer.errno());
         // Each begins with the check of the processor: calls of another one, int 0x80 among them, kill.
         programs.push(SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()?);
@@ -50,7 +50,7 @@ pub fn install(programs: &[BpfProgram]) -> Result<(), seccompiler::Error> {
 }
 
 /// By number alone: x32 kills, and what is newer than the table does not exist.
-fn range() -> BpfProgram {
+pub fn range() -> BpfProgram {
     let answer = |action: SeccompAction| step(RETURN, 0, 0, u32::from(action));
     vec![
         step(LOAD, 0, 0, 0),
@@ -67,15 +67,19 @@ fn step(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
 
-fn rules<'a>(
-    groups: impl Iterator<Item = &'a Group>,
+/// The rules that match these calls: each with when it does.
+///
+/// # Errors
+/// When the compiler of filters cannot express one.
+pub fn rules(
+    groups: impl Iterator<Item = (When, Calls)>,
 ) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Option<Vec<SeccompRule>>> = BTreeMap::new();
-    for group in groups {
-        for (_, number) in group.calls {
-            // None is a call that is refused whatever its arguments are.
+    for (when, calls) in groups {
+        for (_, number) in calls {
+            // None is a call that matches whatever its arguments are.
             let known = rules.entry(*number).or_insert_with(|| Some(Vec::new()));
-            match (group.when, known.as_mut()) {
+            match (when, known.as_mut()) {
                 (When::Always, _) => *known = None,
                 (When::Any(lines), Some(known)) => {
                     for line in lines {

@@ -4,13 +4,13 @@
 //! trust. What is given up stays given up, over `exec` and in every child. The order matters: each step needs
 //! what a later one takes away. `docs/security.md` says what the jail is for and what it does not stop.
 
-mod calls;
+pub(crate) mod calls;
 mod descriptors;
 mod files;
-mod filter;
+pub(crate) mod filter;
 mod landlock;
 mod limits;
-mod powers;
+pub(crate) mod powers;
 mod scope;
 
 use std::fmt;
@@ -165,7 +165,7 @@ fn missing(jail: &Jail) -> Vec<Part> {
 }
 
 /// An error with what caused it, in one line.
-fn whole(error: &dyn std::error::Error) -> String {
+pub(crate) fn whole(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

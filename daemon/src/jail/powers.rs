@@ -26,16 +26,27 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 /// Numbers of capabilities that a kernel can have: they are bits of one word.
 const NUMBERS: u32 = u64::BITS;
 
-/// Gives up every capability but [`KEPT`], for good: also what a program could get from its file.
+/// Gives up every capability but those that a jail leaves.
 ///
 /// # Errors
 /// The kernel's.
 pub fn give_up() -> io::Result<()> {
+    keep(KEPT)
+}
+
+/// Gives up every capability but `kept`, for good: also what a program could get from its file.
+///
+/// # Errors
+/// The kernel's.
+pub fn keep(kept: CapabilitySet) -> io::Result<()> {
     let have = capabilities(None)?;
     if have.permitted.contains(CapabilitySet::SETPCAP) {
+        // Whoever has just become another user has it, but not in force.
+        let effective = have.effective | CapabilitySet::SETPCAP;
+        set_capabilities(None, CapabilitySets { effective, ..have })?;
         for number in 0..NUMBERS {
             let one = CapabilitySet::from_bits_retain(1 << number);
-            if KEPT.contains(one) {
+            if kept.contains(one) {
                 continue;
             }
             match capability_is_in_bounding_set(one) {
@@ -55,8 +66,8 @@ pub fn give_up() -> io::Result<()> {
     set_capabilities(
         None,
         CapabilitySets {
-            effective: have.effective & KEPT,
-            permitted: have.permitted & KEPT,
+            effective: have.permitted & kept,
+            permitted: have.permitted & kept,
             inheritable: CapabilitySet::empty(),
         },
     )?;

@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::system;
 use super::worker::Worker;
 use crate::admin::{Answer, Audit, Clients, Draining, Killed, Reloaded, Sockets, Stats};
+use crate::audit::{Loan, Trail};
 use crate::core::policy::Policy;
 use crate::core::{ClientId, Input, Mark, Page, Place, SocketRow};
 
@@ -42,6 +43,21 @@ pub(crate) enum Question {
     Stats,
     /// Begin nothing new.
     Drain { timeout: Duration },
+    /// Lend the audit trail to another daemon.
+    LendTrail,
+    /// Take no new client: another daemon does.
+    Retire { timeout: Duration },
+}
+
+/// What the loop says to it.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// What the operator is told.
+    Said(Answer),
+    /// The trail, if there is one, as soon as it is given up.
+    Lent(Option<Loan>),
+    /// It is done.
+    Done,
 }
 
 /// Why there is no answer.
@@ -73,7 +89,7 @@ impl fmt::Debug for Asker {
 
 impl Asker {
     /// Asks, and waits for the answer.
-    pub(crate) fn ask(&self, question: Question) -> Result<Answer, Silence> {
+    pub(crate) fn ask(&self, question: Question) -> Result<Told, Silence> {
         let (answer, answered) = mpsc::sync_channel(1);
         self.questions.try_send(Asked { question, answer }).map_err(|error| match error {
             TrySendError::Full(_) => Silence::Crowded,
@@ -94,7 +110,7 @@ impl Asker {
 #[derive(Debug)]
 struct Asked {
     question: Question,
-    answer: SyncSender<Answer>,
+    answer: SyncSender<Told>,
 }
 
 /// The loop's side.
@@ -162,15 +178,15 @@ impl Worker {
                 return;
             }
             let Some(Asked { question, answer }) = self.desk.next() else { return };
-            let said = self.answer_operator(question);
+            let told = self.tell_asker(question);
             // Whoever asked may have given up; there is room for the one answer.
-            let _ = answer.try_send(said);
+            let _ = answer.try_send(told);
         }
     }
 
-    fn answer_operator(&mut self, question: Question) -> Answer {
+    fn tell_asker(&mut self, question: Question) -> Told {
         let now = Instant::now();
-        match question {
+        Told::Said(match question {
             Question::SetPolicy(policy) => {
                 let profiles = policy.profiles().iter().map(|profile| profile.name.clone()).collect();
                 self.set_policy(*policy);
@@ -208,7 +224,12 @@ impl Worker {
                 let timeout_ms = is_first.then_some(timeout.as_millis() as u64);
                 Answer::Draining(Draining { timeout_ms, clients: clients as u64, sockets: sockets as u64 })
             }
-        }
+            Question::LendTrail => return Told::Lent(self.trail.as_ref().map(Trail::lend)),
+            Question::Retire { timeout } => {
+                self.retire(timeout);
+                return Told::Done;
+            }
+        })
     }
 
     /// What is there to be ended.
@@ -293,11 +314,11 @@ mod tests {
         let late = desk.asker();
         let later = thread::spawn(move || late.ask(Question::Stats));
         desk.close();
-        assert_eq!(later.join().unwrap(), Err(Silence::Gone));
-        assert_eq!(desk.asker().ask(Question::Stats), Err(Silence::Gone));
+        assert!(matches!(later.join().unwrap(), Err(Silence::Gone)));
+        assert!(matches!(desk.asker().ask(Question::Stats), Err(Silence::Gone)));
         // Who was being answered gets that answer.
-        asked.answer.try_send(Answer::error("done")).unwrap();
-        assert_eq!(waiting.join().unwrap(), Ok(Answer::error("done")));
+        asked.answer.try_send(Told::Done).unwrap();
+        assert!(matches!(waiting.join().unwrap(), Ok(Told::Done)));
         assert!(begun.elapsed() < ANSWER_WAIT);
     }
 }

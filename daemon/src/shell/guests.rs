@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::desk::{Asker, Question};
+use super::desk::{Asker, Question, Told};
 use super::line::{Line, read_line};
 use super::metrics::serve_metrics;
-use crate::admin::{Answer, LINE_MAX, Metrics, Request, metrics};
+use crate::admin::{Answer, LINE_MAX, Metrics, Replaced, Request, metrics};
 use crate::core::Mark;
 use crate::core::policy::{Policy, TIMEOUT_MAX};
 
@@ -44,6 +44,12 @@ pub trait House: Send + Sync {
 
     /// Tells the log, and whoever started it, that the daemon begins to end.
     fn on_drain(&self, clients: u64, sockets: u64);
+
+    /// Has a new process of this program take the place of this one; gives its number.
+    ///
+    /// # Errors
+    /// Why this one stays, in words.
+    fn replace(&self, loops: &Asker) -> Result<u32, String>;
 }
 
 /// What every connection's thread gets.
@@ -143,13 +149,23 @@ impl Guests {
             }
             Request::Reload { enforce_now } => return self.reload(enforce_now),
             Request::Drain { timeout_ms } => return self.drain(timeout_ms),
+            Request::Replace {} => {
+                let replaced = self.house.replace(&self.asker);
+                return replaced.map_or_else(Answer::error, |pid| {
+                    Answer::Replaced(Replaced { pid, before: std::process::id() })
+                });
+            }
         };
         self.ask(question)
     }
 
     /// What the loop says, or why it does not.
     fn ask(&self, question: Question) -> Answer {
-        self.asker.ask(question).unwrap_or_else(Answer::error)
+        match self.asker.ask(question) {
+            Ok(Told::Said(answer)) => answer,
+            Ok(Told::Lent(_) | Told::Done) => Answer::error("the loop has answered something else"),
+            Err(silence) => Answer::error(silence),
+        }
     }
 
     fn reload(&self, enforce_now: bool) -> Answer {

@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::net::UnixListener;
 use rustix::fs::{FlockOperation, Mode};
@@ -59,6 +61,26 @@ impl Callers {
     }
 }
 
+/// Whether files are this daemon's to remove: not before it has the place of the one that made them, and not after
+/// another one has its own.
+#[derive(Clone, Debug, Default)]
+pub struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// From here on they are.
+    pub fn stake(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn give_up(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
+    fn is_held(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// A listening pipe. Its file goes with it.
 #[derive(Debug)]
 pub struct PipeListener {
@@ -66,8 +88,10 @@ pub struct PipeListener {
     path: PathBuf,
     /// Device and inode of the socket file, to remove no other daemon's.
     identity: (u64, u64),
-    /// Goes last, with its own file.
-    _lock: Lock,
+    /// Whether the files go with it.
+    claim: Claim,
+    /// Goes last, with its own file. None where somebody else has bound.
+    lock: Option<Lock>,
 }
 
 impl PipeListener {
@@ -88,7 +112,39 @@ impl PipeListener {
         let system = |doing| move |error| ListenError::System { doing, path: path.into(), error };
         let socket = bound.map_err(system("listen on"))?;
         let identity = identity(path).map_err(system("look at"))?;
-        Ok(PipeListener { socket, path: path.into(), identity, _lock: lock })
+        let claim = lock.claim.clone();
+        Ok(PipeListener { socket, path: path.into(), identity, claim, lock: Some(lock) })
+    }
+
+    /// Goes on with a socket that listens already: with its lock it is a daemon's, whose files go with this one then, if
+    /// it has the `claim`; without, it is that of a service manager, which has made the file and keeps it.
+    ///
+    /// # Errors
+    /// When it is no socket with a path, or the system refuses.
+    pub fn inherit(socket: OwnedFd, lock: Option<OwnedFd>, claim: &Claim) -> io::Result<Self> {
+        let socket = std::os::unix::net::UnixListener::from(socket);
+        socket.set_nonblocking(true)?;
+        let path = socket.local_addr()?.as_pathname().map(Path::to_owned);
+        let path = path.ok_or_else(|| io::Error::other("it has no path"))?;
+        let claim = if lock.is_some() { claim.clone() } else { Claim::default() };
+        let lock =
+            lock.map(|file| Lock { path: Lock::beside(&path), claim: claim.clone(), file: file.into() });
+        let identity = identity(&path)?;
+        Ok(PipeListener { socket: UnixListener::from_std(socket), path, identity, claim, lock })
+    }
+
+    /// Copies of its descriptors, for whoever is to go on with it: the socket's, and the lock's if it has one.
+    ///
+    /// # Errors
+    /// When the system has no descriptors for them.
+    pub fn copies(&self) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+        let lock = self.lock.as_ref().map(|lock| lock.file.try_clone()).transpose()?;
+        Ok((self.socket.as_fd().try_clone_to_owned()?, lock.map(OwnedFd::from)))
+    }
+
+    /// Leaves its files behind: another process goes on with them.
+    pub(crate) fn leave(&self) {
+        self.claim.give_up();
     }
 
     /// Where it listens.
@@ -112,7 +168,7 @@ impl PipeListener {
 
 impl Drop for PipeListener {
     fn drop(&mut self) {
-        let is_ours = identity(&self.path).is_ok_and(|found| found == self.identity);
+        let is_ours = self.claim.is_held() && identity(&self.path).is_ok_and(|found| found == self.identity);
         if is_ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!("cannot remove {}: {error}", self.path.display());
         }
@@ -149,15 +205,14 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
-    /// Holds the lock; closing it lets go.
-    _file: File,
+    claim: Claim,
+    /// Holds the lock; closing it lets go, unless another process has a copy.
+    file: File,
 }
 
 impl Lock {
     fn take(socket: &Path, callers: Callers) -> Result<Self, ListenError> {
-        let mut name = socket.as_os_str().to_owned();
-        name.push(".lock");
-        let path = PathBuf::from(name);
+        let path = Lock::beside(socket);
         loop {
             let system = |doing| {
                 let path = path.clone();
@@ -172,16 +227,27 @@ impl Lock {
             // The last owner may have removed the file between our open and our lock.
             let ours = file.metadata().map(|found| (found.dev(), found.ino())).map_err(system("look at"))?;
             if identity(&path).is_ok_and(|found| found == ours) {
-                return Ok(Lock { path, _file: file });
+                let claim = Claim::default();
+                claim.stake();
+                return Ok(Lock { path, claim, file });
             }
         }
+    }
+
+    /// Where the lock of a socket is.
+    fn beside(socket: &Path) -> PathBuf {
+        let mut name = socket.as_os_str().to_owned();
+        name.push(".lock");
+        PathBuf::from(name)
     }
 }
 
 impl Drop for Lock {
     /// Removes the file while the lock is still held.
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path) {
+        if self.claim.is_held()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
             tracing::warn!("cannot remove {}: {error}", self.path.display());
         }
     }

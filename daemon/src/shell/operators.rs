@@ -41,8 +41,29 @@ pub struct Operators {
     ended: Arc<AtomicBool>,
     /// How many are being answered.
     busy: Arc<AtomicUsize>,
-    waker: Waker,
+    waker: Arc<Waker>,
+    left: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Closes the door for operators, and leaves its socket to another daemon.
+#[derive(Clone, Debug)]
+pub struct Leave {
+    ended: Arc<AtomicBool>,
+    left: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Leave {
+    /// Takes in nobody from here on; who is being answered gets his answer.
+    ///
+    /// # Errors
+    /// When the thread cannot be told.
+    pub fn leave(&self) -> io::Result<()> {
+        self.left.store(true, Ordering::Release);
+        self.ended.store(true, Ordering::Release);
+        self.waker.wake()
+    }
 }
 
 impl Operators {
@@ -58,13 +79,13 @@ impl Operators {
         house: Arc<dyn House>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), END)?;
+        let waker = Arc::new(Waker::new(poll.registry(), END)?);
         poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
         let mut metrics = metrics.map(TcpListener::from_std);
         if let Some(metrics) = &mut metrics {
             poll.registry().register(metrics, METRICS, Interest::READABLE)?;
         }
-        let ended = Arc::new(AtomicBool::new(false));
+        let (ended, left) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let guests = Guests::new(asker, house);
         let busy = guests.busy();
         let door = Door {
@@ -74,10 +95,17 @@ impl Operators {
             guests,
             strangers: Offenders::default(),
             ended: Arc::clone(&ended),
+            left: Arc::clone(&left),
             starved: false,
         };
         let thread = named("operators").spawn(move || door.watch())?;
-        Ok(Operators { ended, busy, waker, thread: Some(thread) })
+        Ok(Operators { ended, busy, waker, left, thread: Some(thread) })
+    }
+
+    /// What closes the door before its time.
+    pub fn leave(&self) -> Leave {
+        let Operators { ended, left, waker, .. } = self;
+        Leave { ended: Arc::clone(ended), left: Arc::clone(left), waker: Arc::clone(waker) }
     }
 }
 
@@ -109,6 +137,8 @@ struct Door {
     /// Those who were refused.
     strangers: Offenders,
     ended: Arc<AtomicBool>,
+    /// Whether another daemon goes on with the sockets.
+    left: Arc<AtomicBool>,
     /// Whether the log has been told that no connection can be taken.
     starved: bool,
 }
@@ -133,6 +163,9 @@ impl Door {
                     wait = again.into_iter().chain(counts).min();
                 }
             }
+        }
+        if self.left.load(Ordering::Acquire) {
+            self.listener.leave();
         }
     }
 

@@ -1,7 +1,8 @@
 //! The audit trail, between the core, which says what to record, and the thread that writes it.
 
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Kind, SocketId};
 
@@ -19,13 +20,21 @@ impl Worker {
     /// # Errors
     /// When the trail cannot be kept.
     pub fn keep_trail(&mut self, settings: &Settings) -> Result<(), TrailError> {
+        self.keep_trail_after(settings, false)
+    }
+
+    /// As [`Worker::keep_trail`]; `is_after` a daemon that still has clients, which [`Worker::hear`] follows.
+    ///
+    /// # Errors
+    /// As [`Worker::keep_trail`].
+    pub fn keep_trail_after(&mut self, settings: &Settings, is_after: bool) -> Result<(), TrailError> {
         let waker = Arc::clone(&self.waker);
         let wake = move || {
             if let Err(error) = waker.wake() {
                 tracing::error!("cannot wake the loop for the trail: {error}");
             }
         };
-        self.trail = Some(Trail::start(settings, wake)?);
+        self.trail = Some(Trail::start_after(settings, is_after, wake)?);
         self.core.keep_trail();
         self.note_policy(self.core.policy());
         Ok(())
@@ -37,6 +46,21 @@ impl Worker {
             policy.profiles().iter().map(|profile| format!("`{}`", profile.name)).collect();
         if let Some(trail) = &self.trail {
             trail.note(Own::PolicyLoaded, format!("profiles: {}", names.join(", ")));
+        }
+    }
+
+    /// Records what the daemon before this one says, until that ends; nothing where no trail is kept.
+    ///
+    /// # Errors
+    /// When there can be no thread for it.
+    pub fn hear(&mut self, before: UnixStream) -> Result<(), TrailError> {
+        self.trail.as_mut().map_or(Ok(()), |trail| trail.hear(before))
+    }
+
+    /// Waits for the daemon before this one, which records through this one, for so long at the most.
+    pub fn await_before(&self, limit: Duration) {
+        if let Some(trail) = &self.trail {
+            trail.await_before(limit);
         }
     }
 

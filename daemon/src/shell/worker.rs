@@ -223,12 +223,20 @@ impl Worker {
 
     /// Starts to end: nothing new is begun, what was accepted is delivered.
     pub fn drain(&mut self, timeout: Duration) {
-        for mut listening in std::mem::take(&mut self.listeners) {
-            if let Err(error) = self.poll.registry().deregister(listening.listener.source()) {
+        drop(self.stop_listening());
+        self.handle(Input::Drain { timeout });
+    }
+
+    /// Takes no new clients; gives the listeners.
+    pub(crate) fn stop_listening(&mut self) -> Vec<PipeListener> {
+        let mut listeners = Vec::new();
+        for Listening { mut listener, .. } in std::mem::take(&mut self.listeners) {
+            if let Err(error) = self.poll.registry().deregister(listener.source()) {
                 tracing::error!("cannot deregister a listening pipe: {error}");
             }
+            listeners.push(listener);
         }
-        self.handle(Input::Drain { timeout });
+        listeners
     }
 
     /// Puts a new policy in the place of the old one, for all clients at once.

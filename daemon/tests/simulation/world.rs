@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use luasocketd::core::budget::{Limits, Resource};
 use luasocketd::core::policy::Policy;
 use luasocketd::core::{
-    Action, ClientId, Config, Core, Credentials, Input, Lookup, Names, PIPE_BYTES, Place, Reply, Timeouts,
+    Action, ClientId, Config, Core, Credentials, Input, Lookup, Names, PIPE_BYTES, Place, RING_BYTES, Reply,
+    Timeouts,
 };
 use luasocketd_protocol::{Code, DaemonNote, Failure, SocketId};
 
@@ -32,6 +33,20 @@ struct Client {
     waiting: BTreeSet<u32>,
     sockets: BTreeMap<SocketId, Known>,
     disconnected: bool,
+    ring: Ring,
+}
+
+/// What a client knows of its ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Ring {
+    #[default]
+    No,
+    /// The request for it waits, under this number.
+    Asked(u32),
+    Offered,
+    Used,
+    /// The daemon wants it back.
+    Ending,
 }
 
 /// What a client knows of one of its sockets.
@@ -61,6 +76,7 @@ struct System {
 }
 
 pub struct World {
+    limits: Limits,
     core: Core,
     now: Instant,
     start: Instant,
@@ -85,9 +101,14 @@ impl World {
         let policy = Policy::new(vec!["*".parse().unwrap()]);
         let timeouts = Timeouts { hello: Duration::from_secs(5), linger: Duration::from_secs(20) };
         let recorded = random.once_in(2);
-        let core = Core::new(Config { policy, limits: LIMITS, timeouts, recorded }, start);
+        let mut limits = LIMITS;
+        // Enough for a ring in some worlds, so that there is not too much for all else in the others.
+        limits.bytes += if random.once_in(2) { RING_BYTES } else { 0 };
+        let config = Config { policy, limits: limits.clone(), timeouts, recorded, rings: true };
+        let core = Core::new(config, start);
         let mut world = World {
             core,
+            limits,
             now: start,
             start,
             clients: BTreeMap::new(),
@@ -161,15 +182,35 @@ impl World {
             let input = match action {
                 Action::Reply { client, request, reply } => {
                     self.answered(client, request);
+                    self.on_ring_answer(client, request, Ring::Offered);
                     self.learn(client, reply);
                     continue;
                 }
                 Action::Fail { client, request, .. } => {
                     self.answered(client, request);
+                    self.on_ring_answer(client, request, Ring::No);
                     continue;
                 }
                 Action::Notify { client, note } => {
                     self.noted(client, note);
+                    continue;
+                }
+                Action::MakeRing { client, request } => {
+                    let result = if self.turn(5) == 0 { Err(12) } else { Ok(()) };
+                    Input::RingMade { client, request, result }
+                }
+                Action::BeginRing { client } => {
+                    self.ring(client, Ring::Offered, Ring::Used);
+                    continue;
+                }
+                Action::EndRing { client } => {
+                    self.ring(client, Ring::Used, Ring::Ending);
+                    continue;
+                }
+                Action::DropRing { client } => {
+                    let ring = self.clients[&client].ring;
+                    assert!(matches!(ring, Ring::Offered | Ring::Ending), "{ring:?} was dropped");
+                    self.ring(client, ring, Ring::No);
                     continue;
                 }
                 Action::Sync { client, request } => {
@@ -359,6 +400,9 @@ impl World {
             DaemonNote::Acceptable(acceptable) => (acceptable.socket, 0),
             DaemonNote::Error(error) => (error.socket, 0),
             DaemonNote::Data(_) | DaemonNote::Datagram(_) => panic!("bytes are the shell's business"),
+            DaemonNote::RingBegin(_) | DaemonNote::RingEnd(_) | DaemonNote::RingWake(_) => {
+                panic!("the ring is the shell's business")
+            }
         };
         let known = entry.sockets.get_mut(&socket).expect("a note about a socket that is not the client's");
         known.credit += credit;
@@ -367,8 +411,20 @@ impl World {
             DaemonNote::Eof(_) => known.ended = true,
             DaemonNote::Broken(_) => assert!(!std::mem::replace(&mut known.broken, true), "broken twice"),
             DaemonNote::Acceptable(_) => known.listening = true,
-            DaemonNote::Data(_) | DaemonNote::Datagram(_) | DaemonNote::Error(_) => {}
+            _ => {}
         }
+    }
+
+    /// The request for a ring is answered, if it was that.
+    fn on_ring_answer(&mut self, client: ClientId, request: u32, now: Ring) {
+        if self.clients.get(&client).is_some_and(|client| client.ring == Ring::Asked(request)) {
+            self.ring(client, Ring::Asked(request), now);
+        }
+    }
+
+    fn ring(&mut self, client: ClientId, before: Ring, now: Ring) {
+        let ring = &mut self.clients.get_mut(&client).expect("the ring of a client that has gone").ring;
+        assert_eq!(std::mem::replace(ring, now), before);
     }
 
     /// What holds after every step.
@@ -376,11 +432,14 @@ impl World {
         for (&id, client) in &self.clients {
             for resource in Resource::ALL {
                 let used = self.core.used(id, *resource).unwrap();
-                assert!(used <= LIMITS.of(*resource), "{used} {resource} used of {}", LIMITS.of(*resource));
+                let limit = self.limits.of(*resource);
+                assert!(used <= limit, "{used} {resource} used of {limit}");
             }
             let credit: u64 = client.sockets.values().map(|known| known.credit).sum();
             let used = self.core.used(id, Resource::Bytes).unwrap();
-            assert!(credit + PIPE_BYTES <= used, "{credit} bytes granted, {used} charged");
+            let ring =
+                if matches!(client.ring, Ring::Offered | Ring::Used | Ring::Ending) { RING_BYTES } else { 0 };
+            assert!(credit + PIPE_BYTES + ring <= used, "{credit} bytes granted, {used} charged");
         }
     }
 

@@ -37,7 +37,8 @@ impl Session {
         let pipe = self.pipe(host, Until::Forever)?;
         let kind = self.kind(key);
         let call = Call::Open(Open { kind, family: self.family(key), window: window_of(kind) });
-        let Reply::Socket(id) = pipe.call(host, &call, control())?? else { return Err(closed().into()) };
+        let (pipe, answer) = self.ask(host, pipe, &call, control())?;
+        let Reply::Socket(id) = answer? else { return Err(closed().into()) };
         self.become_state(key, State::Idle(Line { pipe, id }));
         Ok(())
     }
@@ -62,7 +63,10 @@ impl Session {
             timeout_ms: time.of_lookup(),
             window: if own.is_none() { window_of(kind) } else { 0 },
         });
-        let answer = pipe.call(host, &call, time.patience)?;
+        let (pipe, answer) = match own {
+            Some(_) => (Rc::clone(&pipe), pipe.call(host, &call, time.patience)?),
+            None => self.ask(host, pipe, &call, time.patience)?,
+        };
         // LuaSocket's resolver complains before the socket of an earlier bind is thrown away.
         if let Some(Line { pipe, id }) = left
             && !matches!(&answer, Err(failure) if failure.code == Code::Resolve)
@@ -160,7 +164,8 @@ impl Session {
         let window = RECEIVE_WINDOW;
         let call = Call::Connect(Connect { socket: own, host: name, port, family, timeout_ms, window });
         if !goes_on {
-            return match pipe.call(host, &call, until.later(GRACE))?? {
+            let (pipe, answer) = self.ask(host, pipe, &call, until.later(GRACE))?;
+            return match answer? {
                 Reply::Endpoint(endpoint) => self.on_connected(key, &pipe, endpoint, false),
                 _ => Err(closed().into()),
             };

@@ -83,7 +83,7 @@ impl Session {
     /// LuaSocket has no limit for lookups of a script's own.
     fn look_up(&self, host: &dyn Host, call: &Call<'_>) -> Outcome<Reply> {
         let pipe = self.pipe(host, Until::Forever)?;
-        Ok(pipe.call(host, call, Until::Forever)??)
+        Ok(self.ask(host, pipe, call, Until::Forever)?.1?)
     }
 
     /// Gives one address of the last lookup to `read`.

@@ -5,13 +5,14 @@ use std::time::Duration;
 use luasocketd::core::policy::{Accounts, Policy};
 use luasocketd::core::{Admission, Answer, ClientId, Input, Place, Question};
 use luasocketd_protocol::{
-    Accept, Bind, Call, Cancel, ClearPeer, ClientNote, Close, Connect, DATAGRAM_OVERHEAD, Direction, Failure,
-    Family, Hello, HostEntry, HostEntryOf, Kind, Listen, NameInfo, NameInfoOf, Open, OptionValue, Resolve,
-    SendTo, SetOption, SetPeer, Shutdown, SocketId, SocketOption, Sync, UDP_MAX, VERSION, Watch, Window,
+    Accept, AskRing, Bind, Call, Cancel, ClearPeer, ClientNote, Close, Connect, DATAGRAM_OVERHEAD, Direction,
+    Failure, Family, Hello, HostEntry, HostEntryOf, Kind, Listen, NameInfo, NameInfoOf, Open, OptionValue,
+    Resolve, RingBegin, RingEnd, RingWake, SendTo, SetOption, SetPeer, Shutdown, SocketId, SocketOption,
+    Sync, UDP_MAX, VERSION, Watch, Window,
 };
 
 use super::super::random::Random;
-use super::{System, World, names};
+use super::{Ring, System, World, names};
 
 impl World {
     pub(super) fn client_speaks(&mut self, random: &mut Random) {
@@ -114,6 +115,7 @@ impl World {
                 self.request(client, Call::Shutdown(Shutdown { socket, direction }));
             }
             10 => self.close(client, socket, random),
+            11 if random.once_in(2) => self.act_on_ring(client, random),
             11 => self.request(client, Call::Sync(Sync {})),
             12 => self.note(client, ClientNote::Watch(Watch { socket })),
             13 => {
@@ -145,6 +147,23 @@ impl World {
 
     fn note(&mut self, client: ClientId, note: ClientNote<'_>) {
         self.handle(Input::Note { client, note });
+    }
+
+    fn act_on_ring(&mut self, client: ClientId, random: &mut Random) {
+        let entry = self.clients.get_mut(&client).unwrap();
+        match entry.ring {
+            Ring::No => {
+                entry.ring = Ring::Asked(entry.next_request);
+                self.request(client, Call::Ring(AskRing {}));
+            }
+            Ring::Offered if random.once_in(3) => self.note(client, ClientNote::RingEnd(RingEnd {})),
+            Ring::Offered => self.note(client, ClientNote::RingBegin(RingBegin {})),
+            Ring::Ending => self.note(client, ClientNote::RingEnd(RingEnd {})),
+            Ring::Asked(_) | Ring::Used if random.once_in(20) => {
+                self.note(client, ClientNote::RingBegin(RingBegin {}));
+            }
+            Ring::Asked(_) | Ring::Used => self.note(client, ClientNote::RingWake(RingWake {})),
+        }
     }
 
     fn close(&mut self, client: ClientId, socket: SocketId, random: &mut Random) {
