@@ -79,7 +79,11 @@ impl Core {
                 self.timers.set(now + RING_IDLE, Timer::Ring(client));
                 self.act(Action::BeginRing { client });
             }
-            _ => self.disconnect(client, "it begins to use a ring that it has not got"),
+            // What it holds stays charged until it has gone.
+            other => {
+                entry.sharing = other;
+                self.disconnect(client, "it begins to use a ring that it has not got");
+            }
         }
     }
 
