@@ -31,6 +31,7 @@ mod range;
 mod session;
 mod stream;
 mod text;
+mod unsafe_fork;
 
 pub use preload::{Options, module, preload, preload_with};
 

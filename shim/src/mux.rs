@@ -343,7 +343,9 @@ impl Mux {
 
     /// A call looks at a socket: what has come of it is no news any more.
     pub(crate) fn look_at(&mut self, id: SocketId) {
-        self.news.remove(&id);
+        if !self.news.is_empty() {
+            self.news.remove(&id);
+        }
     }
 
     /// Makes sure that the pipe becomes readable once more if there is news of a socket whose descriptor is

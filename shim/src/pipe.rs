@@ -20,6 +20,7 @@ use crate::limits::Until;
 use crate::link::{Link, Stuck};
 use crate::mux::{Mux, Reply, RingNews, Ticket};
 use crate::stream::closed;
+use crate::unsafe_fork::Birthplace;
 
 /// How much longer than its limit a call waits for the daemon, which keeps the limit itself: its answer
 /// says more than a silence, but a daemon that hangs must not hold the script.
@@ -77,7 +78,7 @@ pub(crate) enum Woken {
 pub(crate) struct Pipe {
     fd: OwnedFd,
     /// The process that owns it; a forked child is another one.
-    owner: rustix::process::Pid,
+    owner: Birthplace,
     state: RefCell<State>,
     /// When it was last read, the ring or the descriptor.
     looked: Cell<Instant>,
@@ -119,7 +120,7 @@ impl Pipe {
             idle: BUSY,
             mux: Mux::default(),
         };
-        let (owner, now) = (rustix::process::getpid(), Instant::now());
+        let (owner, now) = (Birthplace::here(), Instant::now());
         let pipe = Pipe {
             fd,
             owner,
@@ -391,7 +392,7 @@ impl Pipe {
 
     /// A child that was forked off must not write to its parent's pipe.
     fn check_owner(&self) {
-        if rustix::process::getpid() != self.owner {
+        if !self.owner.is_here() {
             self.mux().die("the pipe belongs to the parent process");
         }
     }

@@ -2,14 +2,21 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{BadMark, ClientNote, Frame, FrameError, FrameReader, MAX_FRAME, Ring};
 
 use super::queue::{ByteQueue, Pool};
 
-/// Looks at an empty ring before its reader goes to sleep. A script that sends again and again has written by then,
-/// and needs no system call to wake anybody; a look costs less than a microsecond.
-const QUIET_LOOKS: u32 = 3;
+/// How long an empty ring is looked at again and again before its reader goes to sleep. A script that sends again and
+/// again has written by then, and needs no system call to wake anybody.
+fn patience() -> Duration {
+    static P: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
+    *P.get_or_init(|| {
+        Duration::from_micros(std::env::var("SPIN").ok().and_then(|s| s.parse().ok()).unwrap_or(20))
+    })
+}
 
 /// The shell's half of a client's ring.
 #[derive(Debug)]
@@ -20,15 +27,15 @@ pub(crate) struct SharedRing {
     pub(crate) reads: bool,
     /// Frames may wait here.
     ready: bool,
-    /// Looks since the last that found something.
-    quiet: u32,
+    /// Since when it has been empty, if that is known.
+    quiet: Option<Instant>,
 }
 
 impl SharedRing {
     /// A ring that nobody uses yet, and the descriptor for the client.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
         let (ring, file) = Ring::create()?;
-        let shared = SharedRing { ring, reader: FrameReader::new(), reads: false, ready: true, quiet: 0 };
+        let shared = SharedRing { ring, reader: FrameReader::new(), reads: false, ready: true, quiet: None };
         Ok((shared, file))
     }
 
@@ -39,20 +46,24 @@ impl SharedRing {
 
     /// The client has said that something has changed.
     pub(crate) fn note_bell(&mut self) {
-        (self.ready, self.quiet) = (true, 0);
+        (self.ready, self.quiet) = (true, None);
     }
 
     /// Takes what has been written, as far as one frame goes; whether there was anything.
     pub(crate) fn read(&mut self, pool: &mut Pool) -> Result<bool, BadMark> {
         let waiting = self.ring.receiver.waiting()?.min(MAX_FRAME);
         if waiting == 0 {
-            self.quiet += 1;
-            if self.quiet > QUIET_LOOKS {
+            let now = Instant::now();
+            if now.duration_since(*self.quiet.get_or_insert(now)) >= patience() {
                 self.ready = !self.ring.receiver.sleeps()?;
+                self.quiet = None;
+            } else {
+                // Whoever else has something to do on this processor goes first.
+                thread::yield_now();
             }
             return Ok(false);
         }
-        self.quiet = 0;
+        self.quiet = None;
         if self.reader.buffered() == 0 {
             self.reader.lend(pool.take());
         }

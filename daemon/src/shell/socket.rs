@@ -14,7 +14,11 @@ use crate::core::ClientId;
 
 /// The most bytes that one socket sends or receives in one turn of the loop, so that a busy one lets
 /// the others have theirs; as much as one frame carries.
-pub(crate) const TURN_BYTES: usize = luasocketd_protocol::MAX_DATA;
+const TURN_BYTES: usize = luasocketd_protocol::MAX_DATA;
+
+/// The first receive of a socket: most of what comes is far smaller, and a large buffer for each of many sockets
+/// costs more than the bytes in it.
+const RECEIVE_MIN: usize = 8 * 1024;
 
 /// What a closing socket throws away: more than a system's receive buffer grows to, and not without end,
 /// so that a peer that goes on sending cannot hold up the loop.
@@ -50,6 +54,8 @@ pub(crate) struct SystemSocket {
     /// The client whose count of busy sockets it is in.
     pub(crate) counted: Option<ClientId>,
     pub(crate) stall: Stall,
+    /// How much the next receive asks for: it doubles while receives are full.
+    receive_size: usize,
 }
 
 /// Whether a socket waits for room in its client's pipe.
@@ -106,6 +112,7 @@ impl SystemSocket {
             scheduled: false,
             counted: None,
             stall: Stall::No,
+            receive_size: RECEIVE_MIN,
         }
     }
 
@@ -119,6 +126,11 @@ impl SystemSocket {
         self.hung_up |= event.is_read_closed() || event.is_error() || event.is_priority();
     }
 
+    /// How many bytes it asks for at once.
+    pub(crate) fn receive_size(&self) -> usize {
+        self.receive_size
+    }
+
     /// Receives into `buffer`; `Ok(None)` when nothing is there.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let Some(mut socket) = self.io.as_ref() else { return Ok(None) };
@@ -128,6 +140,11 @@ impl SystemSocket {
                     // Less than asked for means that the queue is empty; the next bytes make an event.
                     // A FIN may share the event of the bytes before it, so it must not wait for one.
                     self.readable = length == buffer.len() || self.hung_up;
+                    if length >= self.receive_size {
+                        self.receive_size = (self.receive_size * 2).min(TURN_BYTES);
+                    } else if length < RECEIVE_MIN {
+                        self.receive_size = RECEIVE_MIN;
+                    }
                     return Ok(Some(length));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -10,7 +10,7 @@ use luasocketd_protocol::{
 
 use super::pipe::{Arrival, DATA_OUT_MAX, Pipe};
 use super::process::executable;
-use super::socket::{Phase, Stall, TURN_BYTES};
+use super::socket::{Phase, Stall};
 use super::system::errno;
 use super::worker::{Work, Worker};
 use crate::core::{Admission, ClientId, Input, Offence};
@@ -272,7 +272,7 @@ impl Worker {
             return;
         }
         socket.stall = Stall::No;
-        let length = credit.min(room).min(TURN_BYTES);
+        let length = credit.min(room).min(socket.receive_size());
         let space = pipe.out.space(DATA_HEADER + length, &mut self.pool);
         match socket.receive(&mut space[DATA_HEADER..]) {
             Ok(None) => self.notice_failure(id),

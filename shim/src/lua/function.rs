@@ -12,6 +12,8 @@ pub(crate) struct Function {
     pub(crate) parameters: &'static [Parameter],
     /// The class of the object that it makes.
     pub(crate) makes: Option<Class>,
+    /// Whether it has a short way, which is tried first.
+    pub(crate) is_quick: bool,
     pub(crate) run: fn(&Call<'_>) -> Action,
 }
 
@@ -22,7 +24,12 @@ impl Function {
         parameters: &'static [Parameter],
         run: fn(&Call<'_>) -> Action,
     ) -> Self {
-        Function { name, parameters, makes: None, run }
+        Function { name, parameters, makes: None, is_quick: false, run }
+    }
+
+    /// The same, for the `receive` of LuaSocket 3.1, which has a short way.
+    pub(crate) const fn quick(self) -> Self {
+        Function { is_quick: true, ..self }
     }
 
     /// A function that makes an object.
@@ -32,7 +39,7 @@ impl Function {
         parameters: &'static [Parameter],
         run: fn(&Call<'_>) -> Action,
     ) -> Self {
-        Function { name, parameters, makes: Some(class), run }
+        Function { name, parameters, makes: Some(class), is_quick: false, run }
     }
 }
 

@@ -13,6 +13,7 @@ mod entry;
 mod object;
 pub(crate) mod open;
 mod push;
+mod quick;
 mod select;
 
 pub(crate) use call::Call;

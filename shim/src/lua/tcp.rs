@@ -36,7 +36,8 @@ pub(crate) const METHODS: &[Function] = &[
     Function::new(c"getstats", &[CLIENT], statistics),
     Function::new(c"gettimeout", &[ANY], limits),
     Function::new(c"listen", &[MASTER, Parameter::OptionalNumber], listen),
-    Function::new(c"receive", &[CLIENT, Parameter::OptionalNumberOrText, Parameter::OptionalText], receive),
+    Function::new(c"receive", &[CLIENT, Parameter::OptionalNumberOrText, Parameter::OptionalText], receive)
+        .quick(),
     Function::new(
         c"send",
         &[CLIENT, Parameter::Text, Parameter::OptionalNumber, Parameter::OptionalNumber],

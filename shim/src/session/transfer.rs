@@ -1,5 +1,6 @@
 //! Sending and receiving: between the script's strings and the pipe's credit.
 
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -86,23 +87,56 @@ impl Session {
         }
     }
 
+    /// Copies the answer to a pattern into `room`, if it is here and has room there; gives its length and how many
+    /// bytes [`Session::commit`] has to take.
+    pub(crate) fn glance(
+        &self,
+        key: Key,
+        pattern: Pattern,
+        room: &mut [MaybeUninit<u8>],
+    ) -> Option<(usize, usize)> {
+        let sockets = self.sockets.borrow();
+        let State::Connected(line) = &sockets.get(key.0)?.state else { return None };
+        let mut mux = line.pipe.mux();
+        mux.look_at(line.id);
+        let stream = mux.stream(line.id)?;
+        let piece = Scan::new(pattern).advance(stream.unread())?;
+        let bytes = stream.unread().get(piece.start..piece.start + piece.length)?;
+        let has_returns = piece.drop_returns && memchr::memchr(b'\r', bytes).is_some();
+        if has_returns || bytes.len() > room.len() {
+            return None;
+        }
+        for (place, byte) in room.iter_mut().zip(bytes) {
+            place.write(*byte);
+        }
+        stream.peek();
+        Some((piece.length, piece.take))
+    }
+
     /// Drops bytes, or the datagram, that the script has got now, so that the daemon may send more.
     pub(crate) fn commit(&self, key: Key, take: usize) {
+        let mut sockets = self.sockets.borrow_mut();
+        if let Some(socket) = sockets.get_mut(key.0)
+            && let State::Connected(line) = &socket.state
+        {
+            socket.statistics.received += take as u64;
+            let mut mux = line.pipe.mux();
+            let due = mux.stream(line.id).map_or(0, |stream| stream.consume(take));
+            if due > 0 {
+                mux.grant(line.id, due);
+                drop(mux);
+                line.pipe.flush();
+            }
+            return;
+        }
+        drop(sockets);
         if let Some(line) = self.idle(key).filter(|_| self.kind(key).is_datagram()) {
             return self.drop_letter(&line);
         }
-        self.with(key, |socket| socket.statistics.received += take as u64);
-        let Some(line) = self.connection(key) else {
-            self.with(key, |socket| socket.left.consume(take));
-            return;
-        };
-        let mut mux = line.pipe.mux();
-        let due = mux.stream(line.id).map_or(0, |stream| stream.consume(take));
-        mux.grant(line.id, due);
-        drop(mux);
-        if due > 0 {
-            line.pipe.flush();
-        }
+        self.with(key, |socket| {
+            socket.statistics.received += take as u64;
+            socket.left.consume(take)
+        });
     }
 
     /// Whether something is there that was not received yet.

@@ -10,6 +10,7 @@ use super::call::Call;
 use super::compat;
 use super::object::{self, Home};
 use super::push;
+use super::quick;
 use crate::lua::answer::{Action, Answer};
 use crate::lua::function::{Function, Parameter};
 use crate::lua::options::{self, Shape};
@@ -22,6 +23,11 @@ pub(super) unsafe extern "C-unwind" fn entry(state: *mut ffi::lua_State) -> c_in
     unsafe {
         let home = object::home(state);
         let function = &*ffi::lua_touserdata(state, ffi::lua_upvalueindex(2)).cast::<Function>();
+        if function.is_quick
+            && let Some(results) = quick::receive(state, home)
+        {
+            return results;
+        }
         let key = check(state, home, function);
         let arguments = ffi::lua_gettop(state);
         // Results must not take the places of arguments that are absent.
