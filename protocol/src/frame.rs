@@ -154,7 +154,7 @@ pub fn plain_data(frame: &[u8]) -> Option<Data<'_>> {
 }
 
 /// The socket and the payload's length, if a frame has such a head.
-pub(crate) fn plain_data_head(head: &[u8; DATA_HEADER]) -> Option<(SocketId, usize)> {
+pub fn plain_data_head(head: &[u8; DATA_HEADER]) -> Option<(SocketId, usize)> {
     let [b'\x93', b'\x02', b'\xa4', b'd', b'a', b't', b'a', b'\x92', b'\xcf', rest @ ..] = head else {
         return None;
     };

@@ -24,7 +24,7 @@ mod window;
 pub use failure::{Code, Failure};
 pub use frame::{
     DATA_HEADER, Envelope, Frame, FrameError, RING_WAKE, data_header, decode, encode_failure, encode_note,
-    encode_reply, encode_request, plain_data,
+    encode_reply, encode_request, plain_data, plain_data_head,
 };
 pub use inet::aton;
 pub use limits::{
@@ -40,6 +40,6 @@ pub use message::{
 pub use options::{OptionKind, OptionValue, SocketOption};
 pub use reader::FrameReader;
 #[cfg(not(loom))]
-pub use ring::{BadMark, RING_SIZE, Ring, RingReceiver, RingSender};
+pub use ring::{BadMark, Direction as RingDirection, Part, RING_SIZE, Ring, RingReceiver, RingSender};
 pub use types::{Address, Direction, Family, Kind, SocketId};
 pub use window::{Overrun, ReceiveWindow, SendWindow};

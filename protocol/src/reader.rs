@@ -53,6 +53,23 @@ impl FrameReader {
         self.unread.end = (self.unread.end + length).min(self.buffer.len());
     }
 
+    /// As [`FrameReader::filled`] for an empty reader, but takes whole frames alone; says how many bytes these are. A
+    /// broken one counts as whole, so that [`FrameReader::next_frame`] finds it.
+    pub fn filled_whole(&mut self, length: usize) -> usize {
+        let start = self.unread.start;
+        let end = (start + length).min(self.buffer.len());
+        let mut whole = start;
+        while whole < end {
+            match frame_length(&mut Scanner::new(), &self.buffer[whole..end]) {
+                Ok(Some(length)) => whole += length,
+                Ok(None) => break,
+                Err(_) => whole = end,
+            }
+        }
+        self.unread.end = whole;
+        whole - start
+    }
+
     /// The next whole frame, `None` until more bytes are in.
     ///
     /// # Errors
@@ -69,14 +86,7 @@ impl FrameReader {
             Some(0x93 | 0x94 | 0xdc | 0xdd) => {}
             Some(_) => return Err(self.break_with(FrameError::Malformed)),
         }
-        // Most frames of a busy socket have this head, which says all about their length.
-        let plain = bytes.first_chunk().and_then(plain_data_head).map(|(_, length)| DATA_HEADER + length);
-        let scanned = match plain {
-            Some(length) if length > MAX_FRAME => Err(FrameError::TooLarge),
-            Some(length) => Ok((length <= bytes.len()).then_some(length)),
-            None => self.scanner.advance(bytes),
-        };
-        match scanned {
+        match frame_length(&mut self.scanner, bytes) {
             Ok(None) => Ok(None),
             Ok(Some(length)) => {
                 self.scanner = Scanner::new();
@@ -112,5 +122,15 @@ impl FrameReader {
     fn break_with(&mut self, error: FrameError) -> FrameError {
         self.broken = Some(error);
         error
+    }
+}
+
+/// How long the frame is that starts with these bytes, once they are all of it.
+fn frame_length(scanner: &mut Scanner, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+    // Most frames of a busy socket have this head, which says all about their length.
+    match bytes.first_chunk().and_then(plain_data_head) {
+        Some((_, length)) if DATA_HEADER + length > MAX_FRAME => Err(FrameError::TooLarge),
+        Some((_, length)) => Ok(Some(DATA_HEADER + length).filter(|length| *length <= bytes.len())),
+        None => scanner.advance(bytes),
     }
 }

@@ -117,6 +117,25 @@ impl Link {
         }
     }
 
+    /// Copies out what is next in the ring without taking it, if that is enough to fill `bytes`; whether it was.
+    pub(crate) fn peek_ring(&self, bytes: &mut [u8]) -> Result<bool, Stuck> {
+        match &self.ring {
+            Some(ring) if self.reads_ring => Ok(ring.receiver.peek(bytes)?),
+            _ => Ok(false),
+        }
+    }
+
+    /// Takes what was looked at before.
+    pub(crate) fn pass_ring(&mut self, pipe: BorrowedFd<'_>, length: usize) -> Result<(), Stuck> {
+        if let Some(ring) = &mut self.ring {
+            ring.receiver.pass(length)?;
+            if ring.receiver.takes_wake() {
+                ring_bell(pipe)?;
+            }
+        }
+        Ok(())
+    }
+
     /// How much waits in the ring.
     pub(crate) fn waiting(&self) -> Result<usize, Stuck> {
         match &self.ring {
@@ -157,7 +176,7 @@ impl Link {
     /// when it need not wait.
     pub(crate) fn sleeps(&mut self, writes: bool) -> Result<bool, Stuck> {
         let Some(ring) = &mut self.ring else { return Ok(true) };
-        let nothing_to_read = !self.reads_ring || ring.receiver.sleeps()?;
+        let nothing_to_read = !self.reads_ring || ring.receiver.sleeps(0)?;
         let no_room = !self.writes_ring || !writes || ring.sender.sleeps()?;
         Ok(nothing_to_read && no_room)
     }

@@ -16,6 +16,7 @@ use luasocketd_protocol::{
 };
 use thiserror::Error;
 
+use crate::buffer::KEPT_ROOM;
 use crate::mailbox::Mailbox;
 use crate::stream::{Stream, closed};
 use id_hash::IdHash;
@@ -28,6 +29,9 @@ const REQUESTS_MAX: usize = 4096;
 
 /// Bytes waiting to be written above which notes that only inform are left out.
 const INFORM_MAX: usize = 16 * 1024;
+
+/// The most memory that is kept for the next large answer: a window grows to half of it.
+const SPARE_MAX: usize = 2 * 1024 * 1024;
 
 /// The daemon broke the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -108,6 +112,8 @@ pub(crate) struct Mux {
     new_watch: bool,
     /// What was said about memory to share, and nobody has looked at.
     ring_news: Option<RingNews>,
+    /// Memory that a socket has used for a large answer, for the next one.
+    spare: Vec<u8>,
     dead: Option<String>,
 }
 
@@ -211,6 +217,39 @@ impl Mux {
                 }
             }
         }
+    }
+
+    /// Takes so many bytes of data for a socket, which `read` puts into the room that it is given; `None` for one that has
+    /// gone.
+    ///
+    /// # Errors
+    /// When they are more than was granted.
+    pub(crate) fn take_data<T>(
+        &mut self,
+        socket: SocketId,
+        length: usize,
+        read: impl FnOnce(&mut [u8]) -> T,
+    ) -> Result<Option<T>, Violation> {
+        if !self.polled.is_empty() && self.polled.contains(&socket) {
+            self.news.insert(socket, WAKES_MAX);
+        }
+        let Some(stream) = self.streams.get_mut(&socket) else { return Ok(None) };
+        if length > KEPT_ROOM && !stream.buffer().has_room() {
+            stream.buffer().lend(std::mem::take(&mut self.spare));
+        }
+        Ok(Some(stream.take_data(length, read)?))
+    }
+
+    /// Drops bytes that the script has got now; gives the grant that is due.
+    pub(crate) fn consume(&mut self, socket: SocketId, length: usize) -> u32 {
+        let Some(stream) = self.streams.get_mut(&socket) else { return 0 };
+        let due = stream.consume(length);
+        if let Some(room) = stream.buffer().give_room()
+            && (self.spare.len()..=SPARE_MAX).contains(&room.len())
+        {
+            self.spare = room;
+        }
+        due
     }
 
     /// The connection `id`.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{
     Call, ClientNote, Code, DATA_HEADER, Failure, FrameReader, Hello, HelloReply, MAX_DATA, MAX_FRAME,
-    RingBegin, RingEnd, SocketId, Sync, VERSION, data_header,
+    RingBegin, RingEnd, SocketId, Sync, VERSION, data_header, plain_data_head,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -44,6 +44,12 @@ const BUSY: u64 = 256;
 
 /// How much more it has to do when it was refused, until it asks again.
 const BUSY_AFTER_REFUSAL: u64 = 1 << 20;
+
+/// How much is copied out of a ring at once: small frames come together, large data is not copied with them.
+const PART: usize = 16 * 1024;
+
+/// Data of this size goes from the ring to its socket in one copy.
+const STRAIGHT_MIN: usize = 2 * 1024;
 
 /// How long a call waits at the most until a host that watches its scripts is asked again.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
@@ -436,20 +442,11 @@ impl State {
 
     /// Takes frames out of the ring; whether there were any bytes.
     fn read_ring(&mut self, pipe: BorrowedFd<'_>) -> bool {
-        let read = self.link.waiting().and_then(|waiting| {
-            if waiting == 0 {
-                return Err(Stuck::Now);
-            }
-            let waiting = waiting.min(MAX_FRAME);
-            let space = &mut self.ring_reader.space(waiting)[..waiting];
-            self.link.read_ring(pipe, space)
-        });
-        match read {
-            Ok(length) => {
-                self.ring_reader.filled(length);
-                self.handle_frames(true);
-                true
-            }
+        if !self.link.reads_ring() {
+            return false;
+        }
+        match self.take_from_ring(pipe) {
+            Ok(come) => come,
             Err(Stuck::Now) => false,
             Err(Stuck::Failed(errno)) => {
                 self.mux.die(&format!("the pipe failed: {errno}"));
@@ -460,6 +457,58 @@ impl State {
                 false
             }
         }
+    }
+
+    fn take_from_ring(&mut self, pipe: BorrowedFd<'_>) -> Result<bool, Stuck> {
+        let mut come = false;
+        while self.take_data(pipe)? {
+            come = true;
+        }
+        let waiting = self.link.waiting()?;
+        if waiting == 0 || self.mux.is_dead() {
+            return Ok(come);
+        }
+        if self.ring_reader.buffered() == 0 {
+            // Whole frames alone: data behind them goes to its socket without another copy.
+            let part = waiting.min(PART);
+            if self.link.peek_ring(&mut self.ring_reader.space(part)[..part])? {
+                let whole = self.ring_reader.filled_whole(part);
+                if whole > 0 {
+                    self.link.pass_ring(pipe, whole)?;
+                    self.handle_frames(true);
+                    return Ok(true);
+                }
+            }
+        }
+        let waiting = waiting.min(MAX_FRAME);
+        let length = self.link.read_ring(pipe, &mut self.ring_reader.space(waiting)[..waiting])?;
+        self.ring_reader.filled(length);
+        self.handle_frames(true);
+        Ok(true)
+    }
+
+    /// Takes data that comes next, if it is all here, straight to its socket.
+    fn take_data(&mut self, pipe: BorrowedFd<'_>) -> Result<bool, Stuck> {
+        let mut head = [0; DATA_HEADER];
+        if self.ring_reader.buffered() > 0 || self.mux.is_dead() || !self.link.peek_ring(&mut head)? {
+            return Ok(false);
+        }
+        let Some((socket, length)) = plain_data_head(&head).filter(|(_, length)| *length >= STRAIGHT_MIN)
+        else {
+            return Ok(false);
+        };
+        if length > MAX_DATA || DATA_HEADER + length > self.link.waiting()? {
+            return Ok(false);
+        }
+        self.link.pass_ring(pipe, DATA_HEADER)?;
+        let link = &mut self.link;
+        match self.mux.take_data(socket, length, |room| link.read_ring(pipe, room)) {
+            Ok(Some(read)) => read.map(|_| ())?,
+            // What has crossed the end of its socket.
+            Ok(None) => self.link.pass_ring(pipe, length)?,
+            Err(violation) => self.mux.die(&format!("the daemon sent {violation}")),
+        }
+        Ok(true)
     }
 
     /// Takes frames out of the pipe; whether there may be more.

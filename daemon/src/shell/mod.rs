@@ -33,6 +33,7 @@ mod unsafe_groups;
 mod unsafe_hosts;
 mod unsafe_inherited;
 mod unsafe_option;
+mod unsafe_ring;
 mod worker;
 
 pub use accounts::{Account, System as SystemAccounts};

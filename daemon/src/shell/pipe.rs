@@ -45,6 +45,8 @@ pub(crate) struct Pipe {
     ring: Option<Box<SharedRing>>,
     /// The ring's descriptor, to be sent with the next bytes on the pipe.
     hand_over: Option<OwnedFd>,
+    /// Something was written to the ring in this turn, without being queued.
+    wrote: bool,
     /// Nothing more comes on the pipe; what is in the ring may still be read.
     ended: bool,
     pub(crate) readable: bool,
@@ -97,6 +99,7 @@ impl Pipe {
             before: ByteQueue::default(),
             ring: None,
             hand_over: None,
+            wrote: false,
             ended: false,
             readable: true,
             writable: true,
@@ -166,6 +169,19 @@ impl Pipe {
     pub(crate) fn clear(&mut self, pool: &mut Pool) {
         self.before.clear(pool);
         self.out.clear(pool);
+    }
+
+    /// The ring, if large data may be taken out of it.
+    pub(crate) fn read_ring(&mut self) -> Option<&mut SharedRing> {
+        self.ring.as_deref_mut().filter(|ring| ring.reads)
+    }
+
+    /// The ring, if data may be written to it before anything else.
+    pub(crate) fn write_ring(&mut self) -> Option<&mut SharedRing> {
+        let is_next = self.way == Way::Ring && self.queued() == 0 && !self.deaf;
+        let ring = self.ring.as_deref_mut().filter(|_| is_next)?;
+        self.wrote = true;
+        Some(ring)
     }
 
     /// Takes memory to share with the client, whose descriptor goes with the next bytes.
@@ -291,6 +307,9 @@ impl Pipe {
             let done = self.write(self.way, &mut out, pool);
             self.out = out;
             done?;
+        }
+        if std::mem::take(&mut self.wrote) && self.ring.as_ref().is_some_and(|ring| ring.takes_wake()) {
+            self.ring_bell();
         }
         if self.deaf {
             self.clear(pool);

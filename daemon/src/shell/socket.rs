@@ -133,13 +133,22 @@ impl SystemSocket {
 
     /// Receives into `buffer`; `Ok(None)` when nothing is there.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        let Some(mut socket) = self.io.as_ref() else { return Ok(None) };
+        self.receive_with(buffer.len(), |mut socket| socket.read(buffer))
+    }
+
+    /// Receives with `receive`, which asks for so many bytes; `Ok(None)` when nothing is there.
+    pub(crate) fn receive_with(
+        &mut self,
+        asked: usize,
+        mut receive: impl FnMut(&Socket) -> io::Result<usize>,
+    ) -> io::Result<Option<usize>> {
+        let Some(socket) = self.io.as_ref() else { return Ok(None) };
         loop {
-            match socket.read(buffer) {
+            match receive(socket) {
                 Ok(length) => {
                     // Less than asked for means that the queue is empty; the next bytes make an event.
                     // A FIN may share the event of the bytes before it, so it must not wait for one.
-                    self.readable = length == buffer.len() || self.hung_up;
+                    self.readable = length == asked || self.hung_up;
                     if length >= self.receive_size {
                         self.receive_size = (self.receive_size * 2).min(TURN_BYTES);
                     } else if length < RECEIVE_MIN {
@@ -200,6 +209,30 @@ impl SystemSocket {
             self.out.trim();
         }
         Ok(sent)
+    }
+
+    /// Sends with `send`, which takes at most so many bytes, if nothing waits to be sent before them and the system has
+    /// room; gives the number of bytes.
+    pub(crate) fn send_with(
+        &mut self,
+        length: usize,
+        send: impl FnOnce(&Socket, usize) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let is_next = self.writable && self.out.is_empty() && self.write_error.is_none();
+        let may_send = matches!(self.phase, Phase::Flowing(_) | Phase::Sending);
+        let Some(socket) = self.io.as_ref().filter(|_| is_next && may_send) else { return Ok(0) };
+        match send(socket, length.min(TURN_BYTES)) {
+            Ok(sent) => {
+                self.writable = sent == length.min(TURN_BYTES);
+                Ok(sent)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.writable = false;
+                Ok(0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// Plans the end of directions: receiving ends at once, sending behind the queue.

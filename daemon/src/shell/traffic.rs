@@ -10,8 +10,10 @@ use luasocketd_protocol::{
 
 use super::pipe::{Arrival, DATA_OUT_MAX, Pipe};
 use super::process::executable;
+use super::queue::ByteQueue;
 use super::socket::{Phase, Stall};
 use super::system::errno;
+use super::unsafe_ring::receive_parts;
 use super::worker::{Work, Worker};
 use crate::core::{Admission, ClientId, Input, Offence};
 
@@ -23,6 +25,8 @@ const CALL_COST: u32 = 16;
 /// a millisecond then (measured with 10,000 bound sockets). A flood of such calls gets 16 a turn.
 const SOCKET_COST: u32 = 256;
 const DATA_COST: u32 = 1;
+/// Large data takes the time of a system call and of up to a whole frame's bytes: a turn moves a megabyte or two.
+const LARGE_COST: u32 = 512;
 
 /// How much of its turn a client has used.
 #[derive(Debug, Default)]
@@ -49,6 +53,10 @@ impl Worker {
         // Frames that waited for their turn, or for room for their answers, come before those that are
         // not read yet.
         self.serve_frames(id, &mut turn);
+        let Some(pipe) = self.pipes.get_mut(id) else { return };
+        if !pipe.is_clogged() && pipe.reads_ring() {
+            self.send_large_data(id, &mut turn);
+        }
         let Some(pipe) = self.pipes.get_mut(id) else { return };
         if pipe.has_more() && !pipe.is_clogged() && !turn.is_over() {
             match pipe.read(&mut self.pool) {
@@ -118,6 +126,10 @@ impl Worker {
         turn: &mut Turn,
         touched: &mut Vec<SocketId>,
     ) -> Result<(), FrameError> {
+        let is_window = matches!(frame, [0x93, 2, 0xa6, b'w', ..]);
+        if !is_window && let Some(ring) = self.pipes.get_mut(id).and_then(Pipe::read_ring) {
+            ring.note_eager();
+        }
         if let Some(data) = plain_data(frame) {
             turn.spend(DATA_COST);
             self.queue_data(id, data, touched);
@@ -198,6 +210,56 @@ impl Worker {
         }
     }
 
+    /// Sends large data that comes next in a client's ring to its sockets, without a copy.
+    fn send_large_data(&mut self, id: ClientId, turn: &mut Turn) {
+        while !turn.is_over() {
+            let Some(ring) = self.pipes.get_mut(id).and_then(Pipe::read_ring) else { return };
+            let (socket, length) = match ring.large_data() {
+                Ok(Some(large)) => large,
+                Ok(None) => return,
+                Err(bad) => return self.break_client(id, &bad.to_string()),
+            };
+            turn.spend(LARGE_COST);
+            let admission = self.core.admit_data(id, socket, length);
+            if admission == Admission::Overrun || admission == Admission::NoHello {
+                return self.break_client(id, "more data than was granted");
+            }
+            let (mut sent, mut failure) = (0, None);
+            let now = Instant::now();
+            let credit = if admission == Admission::Take { self.core.write_credit(socket, now) } else { 0 };
+            let Some(ring) = self.pipes.get_mut(id).and_then(Pipe::read_ring) else { return };
+            let mut nowhere = ByteQueue::default();
+            let mut entry = self.sockets.get_mut(socket).filter(|_| admission == Admission::Take);
+            if let Some(entry) = &mut entry
+                && credit > 0
+            {
+                match entry.send_with(length.min(credit), |io, most| ring.send_large(io, most)) {
+                    Ok(length) => sent = length,
+                    Err(error) => failure = Some(errno(&error)),
+                }
+            }
+            let queue = entry.as_mut().map_or(&mut nowhere, |entry| &mut entry.out);
+            let passed = ring.pass_large(sent, length, queue, &mut self.socket_pool);
+            if let Some(entry) = entry {
+                if let Some(errno) = failure {
+                    entry.out.clear(&mut self.socket_pool);
+                    entry.write_error.get_or_insert(errno);
+                    entry.readable = true;
+                }
+                if failure.is_some() || entry.writable && !entry.out.is_empty() {
+                    self.schedule(Work::Socket(socket));
+                }
+            }
+            if sent > 0 {
+                self.core.on_written(socket, sent, now);
+            }
+            self.perform_actions();
+            if let Err(bad) = passed {
+                return self.break_client(id, &bad.to_string());
+            }
+        }
+    }
+
     /// Moves bytes on a socket in both directions, as far as its turn goes.
     pub(crate) fn serve_socket(&mut self, id: SocketId) {
         match self.sockets.get(id).map(|socket| (socket.phase, socket.cut_off)) {
@@ -273,8 +335,20 @@ impl Worker {
         }
         socket.stall = Stall::No;
         let length = credit.min(room).min(socket.receive_size());
-        let space = pipe.out.space(DATA_HEADER + length, &mut self.pool);
-        match socket.receive(&mut space[DATA_HEADER..]) {
+        let straight = pipe.write_ring().map(|ring| {
+            ring.receive_large(id, length, |memory, parts| {
+                socket.receive_with(length, |io| receive_parts(io, memory, parts))
+            })
+        });
+        let (received, is_written) = match straight {
+            Some(Ok(Some(received))) => (received, true),
+            Some(Err(bad)) => return self.break_client(client, &bad.to_string()),
+            Some(Ok(None)) | None => {
+                let space = pipe.out.space(DATA_HEADER + length, &mut self.pool);
+                (socket.receive(&mut space[DATA_HEADER..]), false)
+            }
+        };
+        match received {
             Ok(None) => self.notice_failure(id),
             Ok(Some(0)) => {
                 socket.readable = false;
@@ -287,9 +361,12 @@ impl Worker {
                 }
             }
             Ok(Some(received)) => {
-                // `received` is at most a frame's payload, which fits 32 bits.
-                space[..DATA_HEADER].copy_from_slice(&data_header(id, received as u32));
-                pipe.out.filled(DATA_HEADER + received);
+                if !is_written {
+                    let space = pipe.out.space(DATA_HEADER + length, &mut self.pool);
+                    // `received` is at most a frame's payload, which fits 32 bits.
+                    space[..DATA_HEADER].copy_from_slice(&data_header(id, received as u32));
+                    pipe.out.filled(DATA_HEADER + received);
+                }
                 if !std::mem::replace(&mut pipe.dirty, true) {
                     self.dirty.push(client);
                 }

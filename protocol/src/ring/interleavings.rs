@@ -72,7 +72,7 @@ fn run(count: u8) {
             next += 1;
         }
         if length == 0 {
-            if receiver.sleeps().unwrap() {
+            if receiver.sleeps(0).unwrap() {
                 reader_bell.wait();
             }
         } else if receiver.takes_wake() {

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 use thiserror::Error;
 
 #[cfg(not(loom))]
-pub use unsafe_memory::{Ring, RingReceiver, RingSender};
+pub use unsafe_memory::{Direction, Ring, RingReceiver, RingSender};
 
 /// The bytes that each direction of a ring holds: four of the largest frames, so that a whole one can be written
 /// while another one is read (measured: 4 MiB are no faster, and fall out of the processor's caches).
@@ -105,6 +105,37 @@ impl<M: Memory> Sender<M> {
         Ok(room.min(total))
     }
 
+    /// Where the bytes from `skip` to `length` behind the last written one would go, in two parts, as far as there is
+    /// room; whoever puts some there says so with [`Sender::wrote`].
+    ///
+    /// # Errors
+    /// As [`Sender::write`].
+    pub fn gap(&mut self, skip: usize, length: usize) -> Result<[Part; 2], BadMark> {
+        let room = self.room()? as usize;
+        Ok(parts(self.memory.size(), self.written, skip, length.min(room)))
+    }
+
+    /// Writes `head` before `length` bytes that are there already.
+    ///
+    /// # Errors
+    /// [`BadMark`] when there is no room for them: nobody can have put them there.
+    pub fn wrote(&mut self, head: &[u8], length: usize) -> Result<(), BadMark> {
+        let total = head.len() + length;
+        if total > self.room_known() as usize {
+            return Err(BadMark);
+        }
+        self.store(self.written, head);
+        // No more than the ring's size.
+        self.written = self.written.wrapping_add(total as u32);
+        self.memory.word(Word::Written).store(self.written, Ordering::Release);
+        Ok(())
+    }
+
+    /// The memory itself.
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+
     /// Whether the reader sleeps and has to be woken for what was written; asked once for each time that it sleeps.
     pub fn takes_wake(&self) -> bool {
         takes_word(self.memory.word(Word::ReaderSleeps))
@@ -127,11 +158,6 @@ impl<M: Memory> Sender<M> {
         Ok(false)
     }
 
-    #[cfg(all(test, not(loom)))]
-    pub(crate) fn memory(&self) -> &M {
-        &self.memory
-    }
-
     /// Room for bytes, as far as is known without looking.
     fn room_known(&self) -> u32 {
         self.memory.size() - self.written.wrapping_sub(self.read)
@@ -147,11 +173,11 @@ impl<M: Memory> Sender<M> {
     }
 
     fn store(&self, at: u32, bytes: &[u8]) {
-        let (at, size) = ((at & (self.memory.size() - 1)) as usize, self.memory.size() as usize);
-        let (first, second) = bytes.split_at(bytes.len().min(size - at));
-        self.memory.store(at, first);
-        if !second.is_empty() {
-            self.memory.store(0, second);
+        let [first, second] = parts(self.memory.size(), at, 0, bytes.len());
+        let (before, behind) = bytes.split_at(first.length);
+        self.memory.store(first.at, before);
+        if second.length > 0 {
+            self.memory.store(second.at, behind);
         }
     }
 }
@@ -162,8 +188,8 @@ impl<M: Memory> Receiver<M> {
         Receiver { memory, read: 0 }
     }
 
-    #[cfg(all(test, not(loom)))]
-    pub(crate) fn memory(&self) -> &M {
+    /// The memory itself.
+    pub fn memory(&self) -> &M {
         &self.memory
     }
 
@@ -183,19 +209,55 @@ impl<M: Memory> Receiver<M> {
     /// As [`Receiver::waiting`].
     pub fn read(&mut self, bytes: &mut [u8]) -> Result<usize, BadMark> {
         let length = self.waiting()?.min(bytes.len());
-        if length == 0 {
-            return Ok(0);
+        if length > 0 {
+            self.load(&mut bytes[..length]);
+            self.pass(length)?;
         }
-        let (at, size) = ((self.read & (self.memory.size() - 1)) as usize, self.memory.size() as usize);
-        let (first, second) = bytes[..length].split_at_mut(length.min(size - at));
-        self.memory.load(at, first);
-        if !second.is_empty() {
-            self.memory.load(0, second);
+        Ok(length)
+    }
+
+    /// Copies out what waits without taking it, if that is enough to fill `bytes`; whether it was.
+    ///
+    /// # Errors
+    /// As [`Receiver::waiting`].
+    pub fn peek(&self, bytes: &mut [u8]) -> Result<bool, BadMark> {
+        if self.waiting()? < bytes.len() {
+            return Ok(false);
+        }
+        self.load(bytes);
+        Ok(true)
+    }
+
+    /// Where the waiting bytes from `skip` to `length` are, in two parts.
+    ///
+    /// # Errors
+    /// As [`Receiver::waiting`].
+    pub fn parts(&self, skip: usize, length: usize) -> Result<[Part; 2], BadMark> {
+        let waiting = self.waiting()?;
+        Ok(parts(self.memory.size(), self.read, skip, length.min(waiting)))
+    }
+
+    /// Takes bytes that were looked at where they are.
+    ///
+    /// # Errors
+    /// [`BadMark`] when so many do not wait.
+    pub fn pass(&mut self, length: usize) -> Result<(), BadMark> {
+        if length > self.waiting()? {
+            return Err(BadMark);
         }
         // At most the ring's size.
         self.read = self.read.wrapping_add(length as u32);
         self.memory.word(Word::Read).store(self.read, Ordering::Release);
-        Ok(length)
+        Ok(())
+    }
+
+    fn load(&self, bytes: &mut [u8]) {
+        let [first, second] = parts(self.memory.size(), self.read, 0, bytes.len());
+        let (before, behind) = bytes.split_at_mut(first.length);
+        self.memory.load(first.at, before);
+        if second.length > 0 {
+            self.memory.load(second.at, behind);
+        }
     }
 
     /// Whether the writer sleeps and has to be woken for what was read; asked once for each time that it sleeps.
@@ -203,22 +265,39 @@ impl<M: Memory> Receiver<M> {
         takes_word(self.memory.word(Word::WriterSleeps))
     }
 
-    /// Says that this side is going to wait for bytes.
+    /// Says that this side is going to wait for more bytes than the `known` ones that wait already.
     ///
-    /// Gives `false` when some are there by now, and takes the word back then.
+    /// Gives `false` when more are there by now, and takes the word back then.
     ///
     /// # Errors
     /// As [`Receiver::waiting`].
-    pub fn sleeps(&self) -> Result<bool, BadMark> {
+    pub fn sleeps(&self, known: usize) -> Result<bool, BadMark> {
         let word = self.memory.word(Word::ReaderSleeps);
         word.store(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if self.waiting()? == 0 {
+        if self.waiting()? <= known {
             return Ok(true);
         }
         word.store(0, Ordering::Relaxed);
         Ok(false)
     }
+}
+
+/// Bytes of a ring that lie one behind the other in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// How far from the start of the ring's memory.
+    pub at: usize,
+    /// How many.
+    pub length: usize,
+}
+
+/// Where the bytes from `skip` to `length` behind a mark lie; `length` is at most the ring's size.
+fn parts(size: u32, mark: u32, skip: usize, length: usize) -> [Part; 2] {
+    let wanted = length.saturating_sub(skip);
+    let at = (mark as usize).wrapping_add(skip) & (size as usize - 1);
+    let first = wanted.min(size as usize - at);
+    [Part { at, length: first }, Part { at: 0, length: wanted - first }]
 }
 
 /// Takes the other side's word that it sleeps, if it has given it.

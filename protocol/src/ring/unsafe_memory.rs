@@ -92,8 +92,12 @@ pub struct Direction {
 }
 
 impl Direction {
-    /// Where bytes `at..at + length` of this direction are.
-    fn place(&self, at: usize, length: usize) -> *mut u8 {
+    /// Where bytes `at..at + length` of this direction are, for the system to read or write. They are there as long as
+    /// `self` is, and may change at any moment: nothing else may be done with them but have the system copy them.
+    ///
+    /// # Panics
+    /// When they are not all in the ring.
+    pub fn place(&self, at: usize, length: usize) -> *mut u8 {
         let size = RING_SIZE as usize;
         assert!(at <= size && length <= size - at, "a piece of a ring goes beyond its end");
         // SAFETY: the head and both directions are in the mapping, and the piece is in its direction.
@@ -201,9 +205,9 @@ mod tests {
         let (mut daemon, client) = pair();
         daemon.sender.write(&[b"x"]).unwrap();
         assert!(!daemon.sender.takes_wake());
-        assert_eq!(client.receiver.sleeps(), Ok(false), "something is there");
+        assert_eq!(client.receiver.sleeps(0), Ok(false), "something is there");
         let (mut daemon, client) = pair();
-        assert_eq!(client.receiver.sleeps(), Ok(true));
+        assert_eq!(client.receiver.sleeps(0), Ok(true));
         daemon.sender.write(&[b"x"]).unwrap();
         assert!(daemon.sender.takes_wake());
         assert!(!daemon.sender.takes_wake(), "once for each sleep");
@@ -215,7 +219,7 @@ mod tests {
         for mark in [RING_SIZE + 1, 1 << 31, u32::MAX] {
             client.sender.memory().word(Word::Written).store(mark, std::sync::atomic::Ordering::Release);
             assert!(daemon.receiver.read(&mut [0; 8]).is_err(), "{mark}");
-            assert!(daemon.receiver.sleeps().is_err(), "{mark}");
+            assert!(daemon.receiver.sleeps(0).is_err(), "{mark}");
         }
         daemon.sender.write(&[&vec![0; RING_SIZE as usize]]).unwrap();
         for mark in [RING_SIZE + 1, u32::MAX] {

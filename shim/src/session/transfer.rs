@@ -121,7 +121,7 @@ impl Session {
         {
             socket.statistics.received += take as u64;
             let mut mux = line.pipe.mux();
-            let due = mux.stream(line.id).map_or(0, |stream| stream.consume(take));
+            let due = mux.consume(line.id, take);
             if due > 0 {
                 mux.grant(line.id, due);
                 drop(mux);
