@@ -86,10 +86,23 @@ pub struct Stats {
     /// What the core has counted.
     #[serde(flatten)]
     pub totals: Totals,
-    /// How long the event loop's turns took.
+    /// How many event loops there are.
+    pub workers: u64,
+    /// How long the event loops' turns took.
     pub turn_times: Times,
     /// The audit trail, if one is kept.
     pub audit: Option<Audit>,
+}
+
+impl Stats {
+    /// Those of two loops of the same daemon in one; the trail is the same for all.
+    pub fn and(mut self, other: Stats) -> Self {
+        self.uptime_ms = self.uptime_ms.max(other.uptime_ms);
+        self.workers += other.workers;
+        self.totals.add(other.totals);
+        self.turn_times.add(&other.turn_times);
+        self
+    }
 }
 
 /// How far the audit trail is behind.
@@ -144,7 +157,7 @@ mod tests {
         let now = Instant::now();
         let mut core = Core::new(Config::default(), now);
         core.add_client(Credentials { uid: 1, gid: 1, pid: 1 }, now).unwrap();
-        let client = core.client_page(0, now).rows.remove(0);
+        let client = core.client_page(0, 1, now).rows.remove(0);
         let socket = SocketRow {
             id: "s1.1".parse().unwrap(),
             client: client.id,
@@ -166,6 +179,7 @@ mod tests {
             pid: 1,
             uptime_ms: 1,
             totals: core.totals(),
+            workers: 1,
             turn_times: Times::default(),
             audit: None,
         };

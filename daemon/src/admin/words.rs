@@ -77,15 +77,6 @@ impl Request {
         serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string())
     }
 
-    /// What it is about, if it is about one thing.
-    pub fn subject(&self) -> Option<Mark> {
-        match self {
-            Request::Ps { client, .. } | Request::Sockets { client, .. } => *client,
-            Request::Kill { id } => Some(*id),
-            Request::Stats {} | Request::Metrics {} | Request::Reload { .. } | Request::Drain { .. } => None,
-        }
-    }
-
     /// Its line.
     pub fn line(&self) -> String {
         line(self)

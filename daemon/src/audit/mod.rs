@@ -43,7 +43,7 @@ pub use index::{INDEX_FILE, Index, IndexError, Progress, Status, follow};
 pub use query::{Dimension, Filter, Group as Sums, Moment, Order, Record, State};
 pub use suggest::{Fact, suggest_policy};
 pub use text::is_unprintable;
-pub use trail::{Appended, Outcome, Trail, TrailError, TrailState};
+pub use trail::{Appended, Notes, Outcome, Trail, TrailError, TrailState};
 pub use verify::{FAULTS_MAX, Verification, Wrong, verify};
 pub use words::{DENIED, Half, OWN_MATTER, Own, decided, ended, half};
 

@@ -1,4 +1,4 @@
-//! What the event loop and the writing thread both see.
+//! What the event loops and the writing thread both see.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -59,14 +59,13 @@ impl Shared {
         let queued = || self.queued.load(Ordering::SeqCst);
         let limit = if self.was_full.load(Ordering::SeqCst) { QUEUE_LOW } else { QUEUE_MAX };
         // A trail that fails refuses at once, and keeps no more than it may.
-        let mut is_full = queued() >= limit && !self.is_failing.load(Ordering::Acquire);
-        self.was_full.store(is_full, Ordering::SeqCst);
-        if is_full && queued() < QUEUE_LOW {
-            // The writer has made room before it could see that somebody waits.
-            self.was_full.store(false, Ordering::SeqCst);
-            is_full = false;
+        if queued() < limit || self.is_failing.load(Ordering::Acquire) {
+            return false;
         }
-        is_full
+        // Only the writer takes this back: another loop may have been told meanwhile, and waits to be woken.
+        self.was_full.store(true, Ordering::SeqCst);
+        // The writer may have made room before it could see that somebody waits.
+        queued() >= QUEUE_LOW
     }
 
     /// So many records are done with; says whether somebody waits for the room and has it now.

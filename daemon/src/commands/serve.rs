@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use luasocketd::audit::{Durability, Settings, default_directory, follow};
 use luasocketd::core::Config;
-use luasocketd::core::policy::Policy;
+use luasocketd::core::policy::{Policy, Workers};
 use luasocketd::shell::{
     Callers, Ending, House, Operators, PipeListener, Signals, Worker, listen_for_metrics, number,
 };
@@ -51,8 +52,9 @@ pub fn serve(options: ServeOptions) -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return failed(error),
     };
+    let loops = loops(&options, &policy);
     let config = Config { policy, ..Config::default() };
-    let mut worker = match Worker::new(config, signals) {
+    let mut worker = match Worker::several(loops, config, signals) {
         Ok(worker) => worker,
         Err(error) => return failed(format!("cannot make the event loop: {error}")),
     };
@@ -75,6 +77,13 @@ pub fn serve(options: ServeOptions) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(format!("the event loop failed: {error}")),
     }
+}
+
+/// How many event loops there are to be.
+fn loops(options: &ServeOptions, policy: &Policy) -> usize {
+    let workers = options.workers.or(policy.workers).unwrap_or(Workers::ONE);
+    // One that is not known is one.
+    workers.loops(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
 /// The trail to be kept, if any.
@@ -142,6 +151,7 @@ fn serve_on(worker: &mut Worker, doors: Doors, options: &ServeOptions) -> io::Re
         worker.asker(),
         Arc::clone(&house) as Arc<dyn House>,
     )?;
+    worker.start_others()?;
     paths.iter().for_each(|path| announce(path));
     if let Some(address) = metrics {
         tracing::info!("metrics at http://{address}/metrics");

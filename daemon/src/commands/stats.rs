@@ -91,7 +91,8 @@ fn text(stats: &Stats, rates: &Rates, colours: bool) -> String {
     use Side::{Left, Right};
     let totals = &stats.totals;
     let ending = if totals.draining { ", ending" } else { "" };
-    let title = format!("{}, pid {}, up {}{ending}", stats.daemon, stats.pid, age(stats.uptime_ms));
+    let loops = if stats.workers > 1 { format!(", {} loops", stats.workers) } else { String::new() };
+    let title = format!("{}, pid {}, up {}{loops}{ending}", stats.daemon, stats.pid, age(stats.uptime_ms));
     let mut numbers = Table::new(&[("", Left), ("NOW", Right), ("IN ALL", Right), ("PER SECOND", Right)]);
     let whole = |count: u64| count.to_string();
     let none = String::new;

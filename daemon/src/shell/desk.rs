@@ -1,54 +1,40 @@
-//! Where the loop is asked by other threads: a bounded queue of questions, each with a way back for its answer.
+//! Where a loop is asked by other threads: a bounded queue of questions, each with a way back for its answer.
 
-use std::fmt;
-use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-use mio::Waker;
 use thiserror::Error;
 
 use super::system;
 use super::worker::Worker;
-use crate::admin::{Audit, Draining, Killed, Stats};
-use crate::core::policy::Policy;
+use crate::admin::{Audit, Killed, Stats};
 use crate::core::{ClientId, ClientRow, Input, Mark, Page, Place, SocketRow};
-
-/// Questions that may wait: every operator's connection has at most one.
-const QUESTIONS_MAX: usize = 64;
 
 /// Questions answered in one turn, so that operators who ask for page after page cost clients no more than another
 /// busy client does.
 const QUESTIONS_PER_TURN: usize = 2;
 
 /// How long whoever asks waits: a loop that takes longer is in trouble, and that is the answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
-/// What the loop is asked. Each costs it a bounded time.
-#[derive(Debug)]
+/// What a loop is asked, in its own numbers. Each costs it a bounded time.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Question {
-    /// Put this policy in the place of the old one.
-    SetPolicy(Box<Policy>),
-    /// A page of clients.
-    Clients { from: u32 },
+    /// A page of clients, `most` of them or fewer.
+    Clients { from: u32, most: usize },
     /// One client.
     Client(ClientId),
-    /// A page of sockets.
-    Sockets { of: Option<ClientId>, from: u32 },
+    /// A page of sockets, likewise.
+    Sockets { of: Option<ClientId>, from: u32, most: usize },
     /// End this at once.
     Kill(Mark),
-    /// The daemon in numbers.
+    /// The loop in numbers.
     Stats,
-    /// Begin nothing new.
-    Drain { timeout: Duration },
 }
 
 /// What the loop says to it.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// It is done.
-    Done,
     /// What the operator means is not there.
     NotThere,
     /// Clients.
@@ -59,8 +45,6 @@ pub(crate) enum Told {
     Killed(Box<Killed>),
     /// Numbers.
     Stats(Box<Stats>),
-    /// Nothing new is begun.
-    Draining(Draining),
 }
 
 /// Why there is no answer.
@@ -77,63 +61,25 @@ pub(crate) enum Silence {
     Gone,
 }
 
-/// The side of whoever asks.
-#[derive(Clone)]
-pub struct Asker {
-    questions: SyncSender<Asked>,
-    waker: Arc<Waker>,
-}
-
-impl fmt::Debug for Asker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Asker")
-    }
-}
-
-impl Asker {
-    /// Asks, and waits for the answer.
-    pub(crate) fn ask(&self, question: Question) -> Result<Told, Silence> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        self.questions.try_send(Asked { question, answer }).map_err(|error| match error {
-            TrySendError::Full(_) => Silence::Crowded,
-            TrySendError::Disconnected(_) => Silence::Gone,
-        })?;
-        self.wake().map_err(|_| Silence::Gone)?;
-        answered.recv_timeout(ANSWER_WAIT).map_err(|error| match error {
-            RecvTimeoutError::Timeout => Silence::Late,
-            RecvTimeoutError::Disconnected => Silence::Gone,
-        })
-    }
-
-    fn wake(&self) -> io::Result<()> {
-        self.waker.wake()
-    }
-}
-
+/// A question with the way back for its answer.
 #[derive(Debug)]
-struct Asked {
-    question: Question,
-    answer: SyncSender<Told>,
+pub(crate) struct Asked {
+    pub(crate) question: Question,
+    pub(crate) answer: SyncSender<Told>,
 }
 
 /// The loop's side.
 #[derive(Debug)]
 pub(crate) struct Desk {
     questions: Receiver<Asked>,
-    asker: Asker,
     /// Whether somebody may have asked.
     busy: bool,
 }
 
 impl Desk {
-    /// A desk where nobody waits; `waker` is woken when somebody does.
-    pub(crate) fn new(waker: Arc<Waker>) -> Self {
-        let (sender, questions) = mpsc::sync_channel(QUESTIONS_MAX);
-        Desk { questions, asker: Asker { questions: sender, waker }, busy: false }
-    }
-
-    pub(crate) fn asker(&self) -> Asker {
-        self.asker.clone()
+    /// A desk where nobody waits; the loop is woken when somebody does.
+    pub(crate) fn new(questions: Receiver<Asked>) -> Self {
+        Desk { questions, busy: false }
     }
 
     /// Notes that the loop was woken.
@@ -153,16 +99,6 @@ impl Desk {
 }
 
 impl Worker {
-    /// Whether it has begun to end.
-    pub fn is_draining(&self) -> bool {
-        self.core.is_draining()
-    }
-
-    /// Where another thread can ask this loop; it is answered from the next turn on.
-    pub fn asker(&self) -> Asker {
-        self.desk.asker()
-    }
-
     /// Answers those that have asked, as many as a turn has room for.
     pub(crate) fn answer_operators(&mut self) {
         for _ in 0..QUESTIONS_PER_TURN {
@@ -179,11 +115,7 @@ impl Worker {
     fn tell_operator(&mut self, question: Question) -> Told {
         let now = Instant::now();
         match question {
-            Question::SetPolicy(policy) => {
-                self.set_policy(*policy);
-                Told::Done
-            }
-            Question::Clients { from } => Told::Clients(self.core.client_page(from, now)),
+            Question::Clients { from, most } => Told::Clients(self.core.client_page(from, most, now)),
             Question::Client(id) => match self.core.client_row(id, now) {
                 Some(row) => Told::Clients(Page { rows: vec![row], next: None }),
                 None => Told::NotThere,
@@ -191,8 +123,8 @@ impl Worker {
             Question::Sockets { of: Some(client), .. } if !self.core.is_there(Mark::Client(client)) => {
                 Told::NotThere
             }
-            Question::Sockets { of, from } => {
-                let mut page = self.core.socket_page(of, from, now);
+            Question::Sockets { of, from, most } => {
+                let mut page = self.core.socket_page(of, from, most, now);
                 page.rows.iter_mut().for_each(|row| self.name(row));
                 Told::Sockets(page)
             }
@@ -204,14 +136,6 @@ impl Worker {
                 None => Told::NotThere,
             },
             Question::Stats => Told::Stats(Box::new(self.stats(now))),
-            Question::Drain { timeout } => {
-                let is_first = !self.is_draining();
-                let (clients, sockets) = self.census();
-                self.drain(timeout);
-                // A time limit is at most a day.
-                let timeout_ms = is_first.then_some(timeout.as_millis() as u64);
-                Told::Draining(Draining { timeout_ms, clients: clients as u64, sockets: sockets as u64 })
-            }
         }
     }
 
@@ -239,12 +163,13 @@ impl Worker {
     }
 
     fn stats(&self, now: Instant) -> Stats {
-        let uptime = now.saturating_duration_since(self.started);
+        let uptime = now.saturating_duration_since(self.crew.started);
         Stats {
             daemon: concat!("luasocketd ", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: std::process::id(),
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
             totals: self.core.totals(),
+            workers: 1,
             turn_times: self.turns.times(),
             audit: self.audit_gauge(),
         }

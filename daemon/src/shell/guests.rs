@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::desk::{Asker, Question, Told};
+use super::asking::Asker;
+use super::desk::Silence;
 use super::line::{Line, read_line};
 use super::metrics::serve_metrics;
 use crate::admin::{Answer, Clients, LINE_MAX, Metrics, Reloaded, Request, Sockets, metrics};
 use crate::core::policy::{Policy, TIMEOUT_MAX};
-use crate::core::{Mark, Page};
+use crate::core::{ClientRow, Mark, Page, SocketRow};
 
 /// Operators at once: more than people who look at a daemon, few enough that they cannot use up its descriptors.
 const OPERATORS_MAX: usize = 32;
@@ -125,29 +126,29 @@ impl Guests {
     }
 
     fn answer(&self, request: Request) -> Answer {
-        let question = match request {
-            Request::Ps { client: None, from } => Question::Clients { from },
-            Request::Ps { client: Some(Mark::Client(id)), .. } => Question::Client(id),
-            Request::Sockets { client: None, from } => Question::Sockets { of: None, from },
-            Request::Sockets { client: Some(Mark::Client(id)), from } => {
-                Question::Sockets { of: Some(id), from }
+        let asker = &self.asker;
+        match request {
+            Request::Ps { client: None, from } => answer(asker.clients(from), clients),
+            Request::Ps { client: Some(mark @ Mark::Client(id)), .. } => {
+                let alone = |row| clients(Page { rows: vec![row], next: None });
+                answer_about(mark, asker.client(id), alone)
+            }
+            Request::Sockets { client: None, from } => answer(asker.sockets(from), sockets),
+            Request::Sockets { client: Some(mark @ Mark::Client(id)), from } => {
+                answer_about(mark, asker.sockets_of(id, from), sockets)
             }
             Request::Ps { client: Some(mark), .. } | Request::Sockets { client: Some(mark), .. } => {
-                return Answer::error(format!("{mark} is no client"));
+                Answer::error(format!("{mark} is no client"))
             }
-            Request::Kill { id } => Question::Kill(id),
-            Request::Stats {} => Question::Stats,
+            Request::Kill { id } => {
+                answer_about(id, asker.kill(id), |killed| Answer::Killed(Box::new(killed)))
+            }
+            Request::Stats {} => answer(asker.stats(), |stats| Answer::Stats(Box::new(stats))),
             Request::Metrics {} => {
-                let text = self.metrics();
-                return text.map_or_else(Answer::error, |text| Answer::Metrics(Metrics { text }));
+                self.metrics().map_or_else(Answer::error, |text| Answer::Metrics(Metrics { text }))
             }
-            Request::Reload { enforce_now } => return self.reload(enforce_now),
-            Request::Drain { timeout_ms } => return self.drain(timeout_ms),
-        };
-        let what = request.subject();
-        match self.asker.ask(question) {
-            Ok(told) => answer(told, what),
-            Err(silence) => Answer::error(silence),
+            Request::Reload { enforce_now } => self.reload(enforce_now),
+            Request::Drain { timeout_ms } => self.drain(timeout_ms),
         }
     }
 
@@ -158,10 +159,7 @@ impl Guests {
         };
         policy.enforce_now |= enforce_now;
         let profiles = policy.profiles().iter().map(|profile| profile.name.clone()).collect();
-        match self.asker.ask(Question::SetPolicy(Box::new(policy))) {
-            Ok(_) => Answer::Reloaded(Reloaded { profiles }),
-            Err(silence) => Answer::error(silence),
-        }
+        answer(self.asker.set_policy(policy), |()| Answer::Reloaded(Reloaded { profiles }))
     }
 
     fn drain(&self, timeout_ms: Option<u64>) -> Answer {
@@ -170,41 +168,36 @@ impl Guests {
             return Answer::error(format!("a time limit is at most {} ms", TIMEOUT_MAX.as_millis()));
         }
         // Before it is done: a daemon without clients is gone then.
-        if let Ok(Told::Stats(stats)) = self.asker.ask(Question::Stats)
-            && !stats.totals.draining
-        {
-            self.house.on_drain(stats.totals.clients, stats.totals.sockets);
+        if !self.asker.is_draining() {
+            let (clients, sockets) = self.asker.census();
+            self.house.on_drain(clients as u64, sockets as u64);
         }
-        match self.asker.ask(Question::Drain { timeout }) {
-            Ok(told) => answer(told, None),
-            Err(silence) => Answer::error(silence),
-        }
+        answer(self.asker.drain(timeout), Answer::Draining)
     }
 
     /// The text for Prometheus.
     fn metrics(&self) -> Result<String, String> {
-        match self.asker.ask(Question::Stats) {
-            Ok(Told::Stats(stats)) => Ok(metrics::text(*stats)),
-            Ok(_) => Err("the loop has answered something else".to_owned()),
-            Err(silence) => Err(silence.to_string()),
-        }
+        self.asker.stats().map(metrics::text).map_err(|silence| silence.to_string())
     }
 }
 
-/// What the loop has said, as an answer to a request about `what`.
-fn answer(told: Told, what: Option<Mark>) -> Answer {
-    match told {
-        Told::Done => Answer::error("the loop has answered something else"),
-        Told::NotThere => Answer::error(match what {
-            Some(mark) => format!("{mark} is not there"),
-            None => "it is not there".to_owned(),
-        }),
-        Told::Clients(Page { rows, next }) => Answer::Clients(Clients { clients: rows, next }),
-        Told::Sockets(Page { rows, next }) => Answer::Sockets(Sockets { sockets: rows, next }),
-        Told::Killed(killed) => Answer::Killed(killed),
-        Told::Stats(stats) => Answer::Stats(stats),
-        Told::Draining(draining) => Answer::Draining(draining),
-    }
+/// What the loops have said, as an answer.
+fn answer<T>(told: Result<T, Silence>, words: impl FnOnce(T) -> Answer) -> Answer {
+    told.map_or_else(Answer::error, words)
+}
+
+/// The same where it is about `mark`, which may not be there.
+fn answer_about<T>(mark: Mark, told: Result<Option<T>, Silence>, words: impl FnOnce(T) -> Answer) -> Answer {
+    let gone = || Answer::error(format!("{mark} is not there"));
+    answer(told, |there| there.map_or_else(gone, words))
+}
+
+fn clients(Page { rows, next }: Page<ClientRow>) -> Answer {
+    Answer::Clients(Clients { clients: rows, next })
+}
+
+fn sockets(Page { rows, next }: Page<SocketRow>) -> Answer {
+    Answer::Sockets(Sockets { sockets: rows, next })
 }
 
 /// A seat among the connections; dropping it frees it.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use luasocketd::core::budget::{Limits, Resource};
-use luasocketd::core::policy::{Accounts, Audit, Decision, Durability, Policy, Profile, Subject, Unfit};
+use luasocketd::core::policy::{
+    Accounts, Audit, Decision, Durability, Policy, Profile, Subject, Unfit, Workers,
+};
 
 use super::connect;
 
@@ -102,6 +104,18 @@ fn all_that_it_may_say_is_read() {
     assert_eq!((web.rates.connections_per_second, web.rates.bytes_in_all), (Some(5), Some(1 << 20)));
     assert_eq!(web.connect_timeout, Some(Duration::from_millis(2500)));
     assert_eq!((web.linger, staff.linger), (Some(Duration::from_secs(1)), None));
+}
+
+#[test]
+fn how_many_loops_there_are_is_read_and_need_not_be_said() {
+    let of = |line: &str| read(&format!("{line}\n[[profile]]\nname = \"x\"\n"));
+    assert_eq!(of("").unwrap().workers, None);
+    assert_eq!(of("workers = 3").unwrap().workers, Some(Workers::count(3).unwrap()));
+    assert_eq!(of("workers = \"auto\"").unwrap().workers, Some(Workers::Auto));
+    for wrong in ["workers = 0", "workers = 65", "workers = \"x\"", "workers = -1", "workers = true"] {
+        let error = of(wrong).unwrap_err().to_string();
+        assert!(error.starts_with("p.toml:1: `workers`"), "{wrong}: {error}");
+    }
 }
 
 #[test]

@@ -307,7 +307,7 @@ fn a_trail_rotates_by_size_and_what_is_open_stays_known() {
         let _ = watched.trail.append(over(id), false);
     }
     watched.wait("all are written", |state| state.queued == 0);
-    watched.trail.note(Own::PolicyLoaded, "p.toml");
+    watched.trail.notes().note(Own::PolicyLoaded, "p.toml");
     watched.wait("all are written", |state| state.queued == 0);
     let copy = Settings { directory: directory.path().join("copy"), ..settings.clone() };
     drop(watched);
