@@ -132,7 +132,7 @@ fn a_client_or_a_socket_of_any_loop_is_shown_and_killed() {
         .collect();
     for client in &clients {
         let alone = json(&daemon, "ps", &[client]);
-        assert_eq!(marks(&alone, "clients"), [client.clone()], "{alone}");
+        assert_eq!(marks(&alone, "clients"), [client.as_str()], "{alone}");
         assert_eq!(marks(&alone, "sockets").len(), 1, "{alone}");
         assert_eq!(alone["sockets"][0]["client"], client.as_str(), "{alone}");
         assert_eq!(alone["sockets"][0]["peer"], format!("127.0.0.1:{}", peer.port()), "{alone}");

@@ -172,7 +172,7 @@ fn a_wrong_file_is_refused_with_its_line_and_what_would_be_right() {
         (
             "colour = 1\n[[profile]]\nname = \"x\"".to_owned(),
             1,
-            "the file has no key `colour`; its keys are `enforce_now`, `audit`, `profile`",
+            "the file has no key `colour`; its keys are `enforce_now`, `workers`, `audit`, `profile`",
         ),
         (
             "enforce_now = \"yes\"\n[[profile]]\nname = \"x\"".to_owned(),

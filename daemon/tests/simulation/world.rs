@@ -85,7 +85,8 @@ impl World {
         let policy = Policy::new(vec!["*".parse().unwrap()]);
         let timeouts = Timeouts { hello: Duration::from_secs(5), linger: Duration::from_secs(20) };
         let recorded = random.once_in(2);
-        let core = Core::new(Config { policy, limits: LIMITS, timeouts, recorded }, start);
+        let core =
+            Core::new(Config { policy, limits: LIMITS, timeouts, recorded, ..Config::default() }, start);
         let mut world = World {
             core,
             now: start,
