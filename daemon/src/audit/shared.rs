@@ -108,6 +108,20 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_that_finds_room_takes_nothing_from_one_that_waits_for_it() {
+        let shared = Shared::default();
+        shared.queued.store(QUEUE_MAX, Ordering::SeqCst);
+        assert!(shared.is_full(), "the one is told to wait");
+        assert!(!shared.finish(1));
+        assert!(shared.is_full(), "the other one, too, although there is some room");
+        shared.queued.store(QUEUE_LOW, Ordering::SeqCst);
+        shared.set_failing(Some("why"));
+        assert!(!shared.is_full());
+        shared.set_failing(None);
+        assert!(shared.finish(1), "whoever was told is woken");
+    }
+
+    #[test]
     fn a_failing_trail_is_not_full_as_it_refuses() {
         let shared = Shared::default();
         shared.queued.store(QUEUE_MAX, Ordering::SeqCst);
