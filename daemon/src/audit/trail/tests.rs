@@ -73,6 +73,7 @@ fn killed(from: &Path, to: &Path) {
 #[test]
 fn each_loop_hears_of_what_it_has_decided_and_the_first_one_ends_the_trail() {
     let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
     let watched = || {
         let (wake, woken) = channel();
         let wake = move || {
@@ -81,7 +82,7 @@ fn each_loop_hears_of_what_it_has_decided_and_the_first_one_ends_the_trail() {
         (wake, woken)
     };
     let ((first, first_woken), (second, second_woken)) = (watched(), watched());
-    let (trail, mut others) = Trail::start_for(&settings(directory.path()), first, [second]).unwrap();
+    let (trail, mut others) = Trail::start_for(&settings, first, [second]).unwrap();
     let first = Watched { trail, woken: first_woken };
     let second = Watched { trail: others.remove(0), woken: second_woken };
     for id in 1..=50 {
@@ -93,9 +94,9 @@ fn each_loop_hears_of_what_it_has_decided_and_the_first_one_ends_the_trail() {
     drop(second);
     assert_eq!(first.decide(51), Ok(()));
     first.trail.stop().unwrap();
-    let decisions = actions(directory.path()).iter().filter(|action| action.ends_with("-decided")).count();
+    let decisions = actions(&settings.directory).iter().filter(|action| action.ends_with("-decided")).count();
     assert_eq!(decisions, 51);
-    assert_sound(directory.path());
+    assert_sound(&settings.directory);
 }
 
 #[test]
