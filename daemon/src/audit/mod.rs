@@ -47,7 +47,7 @@ pub use relay::Loan;
 pub use store::make_directory;
 pub use suggest::{Fact, suggest_policy};
 pub use text::is_unprintable;
-pub use trail::{Appended, Outcome, Trail, TrailError, TrailState};
+pub use trail::{Appended, Notes, Outcome, Trail, TrailError, TrailState};
 pub use verify::{FAULTS_MAX, Verification, Wrong, verify};
 pub use words::{DENIED, Half, OWN_MATTER, Own, decided, ended, half};
 
