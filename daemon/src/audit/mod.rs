@@ -14,6 +14,7 @@ mod entry;
 mod files;
 mod housekeeper;
 mod index;
+mod item;
 mod lending;
 mod line;
 mod live;

@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::chain::Point;
 use super::entry::Process;
 use super::housekeeper::House;
+use super::item::Item;
 use super::line::Batch;
 use super::recover::Left;
 use super::relay::{Loan, Shelf, take_over};
@@ -23,7 +24,7 @@ use super::render::{Run, interrupted};
 use super::shared::Shared;
 use super::store::Store;
 use super::words::Own;
-use super::writer::{Books, Item, Reader, Writer};
+use super::writer::{Books, Reader, Writer};
 use super::{Durability, Settings};
 use crate::core::trail::{Record, TrailId};
 

@@ -13,7 +13,8 @@ use jiff::Timestamp;
 
 use super::chain::Point;
 use super::entry::Entry;
-use super::housekeeper::{House, Housekeeper, Prune};
+use super::housekeeper::{House, Housekeeper};
+use super::item::Item;
 use super::line::Batch;
 use super::live::Standing;
 use super::relay::{Inherited, Lend, Shelf};
@@ -45,45 +46,6 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// How long the trail goes on in its old file when that could not be rotated.
 const ROTATE_AGAIN: Duration = Duration::from_secs(60);
-
-/// What the thread is given.
-#[derive(Debug)]
-pub(super) enum Item {
-    /// A record, and which of the loops waits for it, if one does.
-    Record { record: Record, waits: Option<usize>, at: Timestamp },
-    /// A line of the trail's own.
-    Own { own: Own, reason: String, at: Timestamp },
-    /// A line that says what is going to be removed.
-    Prune { prune: Prune, at: Timestamp },
-    /// What the daemon before this one has recorded since this one took its trail over.
-    Inherited { inherited: Inherited, at: Timestamp },
-    /// Another daemon is to write the trail.
-    Lend(Lend),
-    /// The daemon ends.
-    Stop(SyncSender<Result<Point, String>>),
-}
-
-impl Item {
-    fn at(&self) -> Timestamp {
-        match self {
-            Item::Record { at, .. }
-            | Item::Own { at, .. }
-            | Item::Prune { at, .. }
-            | Item::Inherited { at, .. } => *at,
-            Item::Lend(_) | Item::Stop(_) => Timestamp::UNIX_EPOCH,
-        }
-    }
-
-    /// The decision that somebody waits for, and which loop that is.
-    pub(super) fn waiting(&self) -> Option<(usize, TrailId)> {
-        match self {
-            Item::Record { record: Record::Decided(what), waits: Some(reader), .. } => {
-                Some((*reader, what.id))
-            }
-            _ => None,
-        }
-    }
-}
 
 /// What ends the taking of records for a while, or for good.
 enum Order {
