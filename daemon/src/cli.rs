@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb};
+use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb, Workers};
 
 pub use admin::{
     AdminOptions, DaemonOptions, DrainOptions, KillOptions, PsOptions, ReloadOptions, StatsOptions,
@@ -205,6 +205,10 @@ pub struct ServeOptions {
     /// Serve Prometheus' metrics at http://ADDRESS:PORT/metrics, to this machine only: a loopback address.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
+    /// How many event loops serve clients, 1 to 64, each in a thread of its own; `auto` for one on each processor
+    /// [default: what the policy file says, else 1].
+    #[arg(long, value_name = "N")]
+    pub workers: Option<Workers>,
     /// How many seconds clients may go on after SIGTERM. A second SIGTERM ends the daemon at once.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub drain_timeout: Duration,

@@ -62,9 +62,14 @@ fn assert_confined(pid: u32, kept: u64) {
 
 #[test]
 fn every_thread_is_confined() {
-    let daemon = Daemon::start();
-    works(&daemon);
-    assert_confined(daemon.pid(), 0);
+    for workers in [1, 3] {
+        let daemon = Daemon::with_args(&["--allow", "*", "--workers", &workers.to_string()]);
+        works(&daemon);
+        let all = threads(daemon.pid());
+        let others = all.iter().filter(|status| field(status, "Name").starts_with("loop ")).count();
+        assert_eq!(others, workers - 1, "the first one is the daemon's own thread: {all:#?}");
+        assert_confined(daemon.pid(), 0);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One daemon takes another's place: by `luasocketd reload --exec`, and from a service manager that has the sockets.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use luasocketd_tests::process::Outcome;
 use luasocketd_tests::{Daemon, Interpreter, Job, Peer, Running, program, wait_until};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
 
 /// How long a handover, or the end of the daemon before it, may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,13 +95,19 @@ fn install(file: &Path, write: impl FnOnce(&Path)) {
     fs::rename(&new, file).expect("a file can be renamed");
 }
 
+/// What a command answers, as JSON.
+fn json(daemon: &Daemon, command: &str) -> Value {
+    let text = daemon.operator(command).arg("--json").run().success();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
 fn replace(daemon: &Daemon) -> Outcome {
     daemon.operator("reload").args(["--exec", "--json"]).limit(PATIENCE * 2).run()
 }
 
 /// The process that has taken the daemon's place.
 fn successor(outcome: &Outcome) -> Successor {
-    let answer: serde_json::Value = serde_json::from_str(&outcome.success()).expect("an object");
+    let answer: Value = serde_json::from_str(&outcome.success()).expect("an object");
     Successor(u32::try_from(answer["pid"].as_u64().expect("a process has a number")).expect("a small one"))
 }
 
@@ -109,14 +117,40 @@ fn lua(text: &str, daemon: &Daemon, words: [&str; 2]) -> Running {
 
 #[test]
 fn no_call_fails_while_one_binary_after_another_takes_over() {
-    let (daemon, file) = replaceable(&["--drain-timeout", "1"]);
+    take_over_under_load(&["--drain-timeout", "1"], 3, |_| {});
+}
+
+#[test]
+fn no_call_and_no_record_of_any_loop_is_lost_when_another_binary_takes_over() {
+    take_over_under_load(&["--drain-timeout", "1", "--workers", "2"], 2, |daemon| {
+        wait_until("both loops have clients", PATIENCE, || {
+            let seen = json(daemon, "ps");
+            let clients = seen["clients"].as_array().expect("rows");
+            clients.iter().map(loop_of_two).collect::<BTreeSet<_>>().len() == 2
+        });
+        assert_eq!(json(daemon, "stats")["workers"], 2);
+    });
+}
+
+/// Which of two loops a client is on.
+fn loop_of_two(client: &Value) -> u32 {
+    let mark = client["id"].as_str().expect("a client has a mark");
+    let slot = mark[1..].split('.').next().expect("a mark has a slot");
+    slot.parse::<u32>().expect("a slot is a number") % 2
+}
+
+/// Has scripts work without a pause while one new binary after another takes over; `look` sees the daemon that has clients
+/// and is about to be replaced. No call fails, and the trail is whole.
+fn take_over_under_load(args: &[&str], times: usize, look: impl Fn(&Daemon)) {
+    let (daemon, file) = replaceable(args);
     let peer = Peer::start();
     let stop = daemon.directory().join("stop");
     let words = [&peer.port().to_string(), stop.to_str().expect("a plain path")];
     let words: [&str; 2] = [words[0], words[1]];
     let lasting: Vec<Running> = (0..LASTING).map(|_| lua(LOAD, &daemon, words)).collect();
     let mut serving = Successor(daemon.pid());
-    for _ in 0..3 {
+    for _ in 0..times {
+        look(&daemon);
         install(&file, |new| {
             fs::copy(program(), new).expect("a program can be copied");
         });

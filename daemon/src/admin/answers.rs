@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::words::line;
-use crate::core::{ClientRow, Mark, SocketRow, Times, Totals};
+use crate::core::{ClientRow, Mark, Page, SocketRow, Times, Totals};
 
 /// One answer; its line is the object of its kind under the version.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,6 +64,30 @@ pub struct Sockets {
     pub next: Option<u32>,
 }
 
+impl From<Page<ClientRow>> for Clients {
+    fn from(Page { rows, next }: Page<ClientRow>) -> Self {
+        Clients { clients: rows, next }
+    }
+}
+
+impl From<Clients> for Page<ClientRow> {
+    fn from(Clients { clients, next }: Clients) -> Self {
+        Page { rows: clients, next }
+    }
+}
+
+impl From<Page<SocketRow>> for Sockets {
+    fn from(Page { rows, next }: Page<SocketRow>) -> Self {
+        Sockets { sockets: rows, next }
+    }
+}
+
+impl From<Sockets> for Page<SocketRow> {
+    fn from(Sockets { sockets, next }: Sockets) -> Self {
+        Page { rows: sockets, next }
+    }
+}
+
 /// What was ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Killed {
@@ -88,10 +112,23 @@ pub struct Stats {
     /// What the core has counted.
     #[serde(flatten)]
     pub totals: Totals,
-    /// How long the event loop's turns took.
+    /// How many event loops there are.
+    pub workers: u64,
+    /// How long the event loops' turns took.
     pub turn_times: Times,
     /// The audit trail, if one is kept.
     pub audit: Option<Audit>,
+}
+
+impl Stats {
+    /// Those of two loops of the same daemon in one; the trail is the same for all.
+    pub fn and(mut self, other: Stats) -> Self {
+        self.uptime_ms = self.uptime_ms.max(other.uptime_ms);
+        self.workers += other.workers;
+        self.totals.add(other.totals);
+        self.turn_times.add(&other.turn_times);
+        self
+    }
 }
 
 /// How far the audit trail is behind.
@@ -155,7 +192,7 @@ mod tests {
         let now = Instant::now();
         let mut core = Core::new(Config::default(), now);
         core.add_client(Credentials { uid: 1, gid: 1, pid: 1 }, now).unwrap();
-        let client = core.client_page(0, now).rows.remove(0);
+        let client = core.client_page(0, 1, now).rows.remove(0);
         let socket = SocketRow {
             id: "s1.1".parse().unwrap(),
             client: client.id,
@@ -177,6 +214,7 @@ mod tests {
             pid: 1,
             uptime_ms: 1,
             totals: core.totals(),
+            workers: 1,
             turn_times: Times::default(),
             audit: None,
         };

@@ -92,8 +92,9 @@ metrics! {
     LookupTimes = "luasocketd_lookup_duration_seconds", Histogram, &[], "How long name lookups took.";
     ConnectTimes = "luasocketd_connect_duration_seconds", Histogram, &[],
         "How long it took from the first attempt to the connection.";
+    Workers = "luasocketd_workers", Gauge, &[], "Event loops.";
     TurnTimes = "luasocketd_loop_turn_duration_seconds", Histogram, &[],
-        "How long turns of the event loop took: whoever comes meanwhile waits so long.";
+        "How long turns of the event loops took: whoever comes meanwhile waits so long.";
     AuditLag = "luasocketd_audit_lag_seconds", Gauge, &[],
         "How long the oldest audit record has waited that is not written yet.";
     AuditQueue = "luasocketd_audit_queued_records", Gauge, &[], "Audit records that are not written yet.";
@@ -152,6 +153,7 @@ impl Metric {
             }
             Metric::LookupTimes => one(Times(&totals.lookup_times)),
             Metric::ConnectTimes => one(Times(&totals.connect_times)),
+            Metric::Workers => one(Whole(stats.workers)),
             Metric::TurnTimes => one(Times(&stats.turn_times)),
             Metric::AuditLag => trail(|audit| seconds(audit.lag_ms)),
             Metric::AuditQueue => trail(|audit| Whole(audit.queued)),
@@ -254,6 +256,7 @@ mod tests {
                 lookup_times: Histogram::new(WAITS).times(),
                 connect_times: Histogram::new(WAITS).times(),
             },
+            workers: 2,
             turn_times: turns.times(),
             audit: Some(Audit { lag_ms: 250, queued: 8, failing: Some("no room".into()) }),
         }

@@ -12,11 +12,11 @@ use jiff::Timestamp;
 
 use super::chain::Point;
 use super::files::{remove, rotated, rotated_path, sync_directory};
+use super::item::Item;
 use super::recover::last_of;
 use super::rotation::Squeeze;
 use super::shared::Shared;
 use super::store::too_many;
-use super::writer::Item;
 
 /// How long the line that says what is removed may take to be written; after that the file stays until the next rotation.
 const PRUNE_WAIT: Duration = Duration::from_secs(60);

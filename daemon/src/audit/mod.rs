@@ -14,6 +14,7 @@ mod entry;
 mod files;
 mod housekeeper;
 mod index;
+mod item;
 mod lending;
 mod line;
 mod live;
@@ -47,7 +48,7 @@ pub use relay::Loan;
 pub use store::make_directory;
 pub use suggest::{Fact, suggest_policy};
 pub use text::is_unprintable;
-pub use trail::{Appended, Outcome, Trail, TrailError, TrailState};
+pub use trail::{Appended, Notes, Outcome, Trail, TrailError, TrailState};
 pub use verify::{FAULTS_MAX, Verification, Wrong, verify};
 pub use words::{DENIED, Half, OWN_MATTER, Own, decided, ended, half};
 

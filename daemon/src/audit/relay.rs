@@ -21,11 +21,11 @@ use super::Settings;
 use super::chain::Point;
 use super::entry::Entry;
 use super::files::{Found, read_line};
+use super::item::Item;
 use super::line::{Batch, LINE_MAX};
 use super::live::Standing;
 use super::shared::Shared;
 use super::store::Store;
-use super::writer::Item;
 
 /// How long the files may be without a writer: the time that a new daemon has to read the last of them, which is a
 /// matter of a second or two.

@@ -1,4 +1,4 @@
-//! What the event loop and the writing thread both see.
+//! What the event loops and the writing thread both see.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -59,14 +59,13 @@ impl Shared {
         let queued = || self.queued.load(Ordering::SeqCst);
         let limit = if self.was_full.load(Ordering::SeqCst) { QUEUE_LOW } else { QUEUE_MAX };
         // A trail that fails refuses at once, and keeps no more than it may.
-        let mut is_full = queued() >= limit && !self.is_failing.load(Ordering::Acquire);
-        self.was_full.store(is_full, Ordering::SeqCst);
-        if is_full && queued() < QUEUE_LOW {
-            // The writer has made room before it could see that somebody waits.
-            self.was_full.store(false, Ordering::SeqCst);
-            is_full = false;
+        if queued() < limit || self.is_failing.load(Ordering::Acquire) {
+            return false;
         }
-        is_full
+        // Only the writer takes this back: another loop may have been told meanwhile, and waits to be woken.
+        self.was_full.store(true, Ordering::SeqCst);
+        // The writer may have made room before it could see that somebody waits.
+        queued() >= QUEUE_LOW
     }
 
     /// So many records are done with; says whether somebody waits for the room and has it now.
@@ -106,6 +105,20 @@ mod tests {
         assert!(!shared.finish(1) && shared.is_full(), "there is hardly room");
         assert!(shared.finish(QUEUE_MAX / 2), "whoever was told is woken");
         assert!(!shared.is_full() && !shared.finish(1), "once");
+    }
+
+    #[test]
+    fn a_loop_that_finds_room_takes_nothing_from_one_that_waits_for_it() {
+        let shared = Shared::default();
+        shared.queued.store(QUEUE_MAX, Ordering::SeqCst);
+        assert!(shared.is_full(), "the one is told to wait");
+        assert!(!shared.finish(1));
+        assert!(shared.is_full(), "the other one, too, although there is some room");
+        shared.queued.store(QUEUE_LOW, Ordering::SeqCst);
+        shared.set_failing(Some("why"));
+        assert!(!shared.is_full());
+        shared.set_failing(None);
+        assert!(shared.finish(1), "whoever was told is woken");
     }
 
     #[test]

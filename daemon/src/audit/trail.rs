@@ -1,4 +1,4 @@
-//! The trail as the event loop sees it: records go in and are never waited for.
+//! The trail as an event loop sees it: records go in and are never waited for. All loops of a daemon have one together.
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::chain::Point;
 use super::entry::Process;
 use super::housekeeper::House;
+use super::item::Item;
 use super::line::Batch;
 use super::recover::Left;
 use super::relay::{Loan, Shelf, take_over};
@@ -23,7 +24,7 @@ use super::render::{Run, interrupted};
 use super::shared::Shared;
 use super::store::Store;
 use super::words::Own;
-use super::writer::{Books, Item, Writer};
+use super::writer::{Books, Reader, Writer};
 use super::{Durability, Settings};
 use crate::core::trail::{Record, TrailId};
 
@@ -109,38 +110,61 @@ pub struct TrailState {
     pub lost: u64,
 }
 
-/// The trail, with the thread that writes it. Dropped, it ends in order, as with [`Trail::stop`].
+/// The trail, with the thread that writes it. The first loop's, dropped, ends it in order, as with [`Trail::stop`].
 #[derive(Debug)]
 pub struct Trail {
     shared: Arc<Shared>,
     durability: Durability,
     items: Sender<Item>,
     outcomes: Receiver<Outcome>,
-    /// What takes in the records of the daemon before this one, until that has ended.
+    /// Which loop's it is.
+    index: usize,
+    /// What takes in the records of the daemon before this one, until that has ended. The first loop's has it.
     before: Option<JoinHandle<()>>,
     has_ended: bool,
 }
 
+/// Where lines of the trail's own come from that no loop has to tell.
+#[derive(Clone, Debug)]
+pub struct Notes {
+    shared: Arc<Shared>,
+    items: Sender<Item>,
+}
+
 impl Trail {
-    /// Opens the trail, closes what an earlier run has left open, and starts to write. `wake` is called from another
-    /// thread when there are outcomes, when the trail is not full any more, and when it begins to fail.
+    /// As [`Trail::start_for`], for one loop.
     ///
     /// # Errors
     /// [`TrailError`] says what cannot be done to which file.
     pub fn start(settings: &Settings, wake: impl Fn() + Send + 'static) -> Result<Trail, TrailError> {
-        Trail::start_after(settings, false, wake)
+        Ok(Trail::start_for(settings, wake, [])?.0)
     }
 
-    /// As [`Trail::start`]; `is_after` a daemon that has given this trail up and still has clients, what is open is its
-    /// business until it ends, which [`Trail::hear`] tells.
+    /// Opens the trail, closes what an earlier run has left open, and starts to write. Each loop has a `wake`, which is
+    /// called from another thread when there are outcomes for it, when the trail is not full any more, and when it
+    /// begins to fail. The first loop's trail ends it for all.
     ///
     /// # Errors
-    /// As [`Trail::start`].
-    pub fn start_after(
+    /// [`TrailError`] says what cannot be done to which file.
+    pub fn start_for<W: Fn() + Send + 'static>(
+        settings: &Settings,
+        first: W,
+        others: impl IntoIterator<Item = W>,
+    ) -> Result<(Trail, Vec<Trail>), TrailError> {
+        Trail::start_after(settings, false, first, others)
+    }
+
+    /// As [`Trail::start_for`]; `is_after` a daemon that has given this trail up and still has clients, what is open is its
+    /// business until it ends, which [`Trail::hear`] of the first loop's tells.
+    ///
+    /// # Errors
+    /// As [`Trail::start_for`].
+    pub fn start_after<W: Fn() + Send + 'static>(
         settings: &Settings,
         is_after: bool,
-        wake: impl Fn() + Send + 'static,
-    ) -> Result<Trail, TrailError> {
+        first: W,
+        others: impl IntoIterator<Item = W>,
+    ) -> Result<(Trail, Vec<Trail>), TrailError> {
         let (mut store, mut left) = Store::open(settings)?;
         let run = this_run();
         let shared = Arc::new(Shared::default());
@@ -151,9 +175,26 @@ impl Trail {
         }
         begin(&mut store, &run, &left, &shared)?;
         let (items, received) = channel();
-        let (outcomes, taken) = channel();
         let Settings { directory, keep, durability, .. } = settings.clone();
         let house = House { directory, keep, shared: Arc::clone(&shared), items: items.clone() };
+        let mut readers = Vec::new();
+        let mut trail = |wake| {
+            let (outcomes, taken) = channel();
+            let index = readers.len();
+            readers.push(Reader { outcomes, wake });
+            Trail {
+                shared: Arc::clone(&shared),
+                durability,
+                items: items.clone(),
+                outcomes: taken,
+                index,
+                before: None,
+                // Only the first one ends it, and not before there is a thread for it.
+                has_ended: true,
+            }
+        };
+        let mut first = trail(first);
+        let others = others.into_iter().map(trail).collect();
         let writer = Writer {
             housekeeper: Some(house.start().map_err(TrailError::Thread)?),
             house,
@@ -161,13 +202,13 @@ impl Trail {
             run,
             shared: Arc::clone(&shared),
             items: received,
-            outcomes,
-            wake,
+            readers,
             books,
         };
         let thread = thread::Builder::new().name("audit".into()).spawn(move || writer.run());
         thread.map_err(TrailError::Thread)?;
-        Ok(Trail { shared, durability, items, outcomes: taken, before: None, has_ended: false })
+        first.has_ended = false;
+        Ok((first, others))
     }
 
     /// Takes in what the daemon before this one records, until that ends.
@@ -180,7 +221,7 @@ impl Trail {
         Ok(())
     }
 
-    /// Gives the trail up to another daemon, as soon as what is queued is written.
+    /// Gives the trail up to another daemon, as soon as what is queued is written; the records of all loops go there.
     pub fn lend(&self) -> Loan {
         let (loan, lend) = Loan::new();
         // Where the writer has ended, the loan says so.
@@ -203,17 +244,17 @@ impl Trail {
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
             return Appended::Refused(reason);
         }
-        let waits = wanted && self.durability == Durability::Strict;
+        let waits = (wanted && self.durability == Durability::Strict).then_some(self.index);
         match self.send(Item::Record { record, waits, at: Timestamp::now() }) {
-            true if waits => Appended::Pending,
+            true if waits.is_some() => Appended::Pending,
             false if wanted => Appended::Refused("the audit trail has ended".into()),
             true | false => Appended::Done,
         }
     }
 
-    /// Takes a line of the trail's own, with what it says to people.
-    pub fn note(&self, own: Own, reason: impl Into<String>) {
-        self.send(Item::Own { own, reason: reason.into(), at: Timestamp::now() });
+    /// Where lines of its own come from.
+    pub fn notes(&self) -> Notes {
+        Notes { shared: Arc::clone(&self.shared), items: self.items.clone() }
     }
 
     /// What has become of decisions that were wanted, since the last time.
@@ -239,15 +280,8 @@ impl Trail {
         self.finish()
     }
 
-    /// Queues an item; says whether there is somebody to write it.
     fn send(&self, item: Item) -> bool {
-        self.shared.queued.fetch_add(1, Ordering::SeqCst);
-        let is_sent = self.items.send(item).is_ok();
-        if !is_sent {
-            self.shared.queued.fetch_sub(1, Ordering::SeqCst);
-            self.shared.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        is_sent
+        send(&self.shared, &self.items, item)
     }
 
     fn finish(&mut self) -> Result<Point, String> {
@@ -272,6 +306,24 @@ impl Drop for Trail {
             tracing::error!("{error}");
         }
     }
+}
+
+impl Notes {
+    /// Takes a line of the trail's own, with what it says to people.
+    pub fn note(&self, own: Own, reason: impl Into<String>) {
+        send(&self.shared, &self.items, Item::Own { own, reason: reason.into(), at: Timestamp::now() });
+    }
+}
+
+/// Queues an item; says whether there is somebody to write it.
+fn send(shared: &Shared, items: &Sender<Item>, item: Item) -> bool {
+    shared.queued.fetch_add(1, Ordering::SeqCst);
+    let is_sent = items.send(item).is_ok();
+    if !is_sent {
+        shared.queued.fetch_sub(1, Ordering::SeqCst);
+        shared.lost.fetch_add(1, Ordering::Relaxed);
+    }
+    is_sent
 }
 
 /// Tells this run of the daemon from all others.

@@ -13,7 +13,8 @@ use jiff::Timestamp;
 
 use super::chain::Point;
 use super::entry::Entry;
-use super::housekeeper::{House, Housekeeper, Prune};
+use super::housekeeper::{House, Housekeeper};
+use super::item::Item;
 use super::line::Batch;
 use super::live::Standing;
 use super::relay::{Inherited, Lend, Shelf};
@@ -46,47 +47,17 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How long the trail goes on in its old file when that could not be rotated.
 const ROTATE_AGAIN: Duration = Duration::from_secs(60);
 
-/// What the thread is given.
-#[derive(Debug)]
-pub(super) enum Item {
-    /// A record, and whether somebody waits for it.
-    Record { record: Record, waits: bool, at: Timestamp },
-    /// A line of the trail's own.
-    Own { own: Own, reason: String, at: Timestamp },
-    /// A line that says what is going to be removed.
-    Prune { prune: Prune, at: Timestamp },
-    /// What the daemon before this one has recorded since this one took its trail over.
-    Inherited { inherited: Inherited, at: Timestamp },
-    /// Another daemon is to write the trail.
-    Lend(Lend),
-    /// The daemon ends.
-    Stop(SyncSender<Result<Point, String>>),
-}
-
-impl Item {
-    fn at(&self) -> Timestamp {
-        match self {
-            Item::Record { at, .. }
-            | Item::Own { at, .. }
-            | Item::Prune { at, .. }
-            | Item::Inherited { at, .. } => *at,
-            Item::Lend(_) | Item::Stop(_) => Timestamp::UNIX_EPOCH,
-        }
-    }
-
-    /// The decision that somebody waits for.
-    pub(super) fn waiting(&self) -> Option<TrailId> {
-        match self {
-            Item::Record { record: Record::Decided(what), waits: true, .. } => Some(what.id),
-            _ => None,
-        }
-    }
-}
-
 /// What ends the taking of records for a while, or for good.
 enum Order {
     Lend(Lend),
     Stop(SyncSender<Result<Point, String>>),
+}
+
+/// A loop that waits for what it has decided.
+#[derive(Debug)]
+pub(super) struct Reader<W: Fn()> {
+    pub(super) outcomes: Sender<Outcome>,
+    pub(super) wake: W,
 }
 
 /// The thread's state.
@@ -99,8 +70,7 @@ pub(super) struct Writer<W: Fn()> {
     pub(super) run: Run,
     pub(super) shared: Arc<Shared>,
     pub(super) items: Receiver<Item>,
-    pub(super) outcomes: Sender<Outcome>,
-    pub(super) wake: W,
+    pub(super) readers: Vec<Reader<W>>,
     pub(super) books: Books,
 }
 
@@ -225,14 +195,14 @@ impl<W: Fn()> Writer<W> {
             }
         }
         match waiting {
-            Some(id) => self.answer(id, Err(reason.to_owned())),
+            Some(whose) => self.answer(whose, Err(reason.to_owned())),
             None => {
                 self.shared.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
         self.finish(1);
-        if waiting.is_some() {
-            (self.wake)();
+        if let Some((reader, _)) = waiting {
+            self.wake(|index| index == reader);
         }
     }
 
@@ -338,12 +308,12 @@ impl<W: Fn()> Writer<W> {
             shared.set_failing(None);
             tracing::info!("the audit trail is written again: {}", trouble.tell());
         }
-        let mut is_waited_for = trouble.is_some();
+        let mut waited_for = vec![trouble.is_some(); self.readers.len()];
         let written: Vec<Item> = self.books.kept.drain(..count).collect();
         for item in written {
-            if let Some(id) = item.waiting() {
-                self.answer(id, Ok(()));
-                is_waited_for = true;
+            if let Some(whose @ (reader, _)) = item.waiting() {
+                self.answer(whose, Ok(()));
+                waited_for[reader] = true;
             }
             match item {
                 Item::Record { record: Record::Decided(decided), .. } => {
@@ -361,9 +331,7 @@ impl<W: Fn()> Writer<W> {
             }
         }
         let has_room = self.finish(count);
-        if is_waited_for || has_room {
-            (self.wake)();
-        }
+        self.wake(|index| has_room || waited_for[index]);
     }
 
     /// Nothing can be written: refuses whoever waits, and tells the operator if that is news.
@@ -387,7 +355,7 @@ impl<W: Fn()> Writer<W> {
             self.books.kept.push_back(item);
             self.shelve_newest(&reason);
         }
-        (self.wake)();
+        self.wake(|_| true);
     }
 
     fn keep_house(&mut self) {
@@ -468,9 +436,15 @@ impl<W: Fn()> Writer<W> {
         Ok(self.store.point())
     }
 
-    fn answer(&self, id: TrailId, outcome: Result<(), String>) {
+    fn answer(&self, (reader, id): (usize, TrailId), outcome: Result<(), String>) {
         // Who does not take it has ended with the daemon.
-        let _ = self.outcomes.send((id, outcome));
+        let _ = self.readers[reader].outcomes.send((id, outcome));
+    }
+
+    /// Wakes those loops that there is something for.
+    fn wake(&self, is_meant: impl Fn(usize) -> bool) {
+        let meant = self.readers.iter().enumerate().filter(|(index, _)| is_meant(*index));
+        meant.for_each(|(_, reader)| (reader.wake)());
     }
 
     /// So many items are done with; says whether somebody waits for the room.
@@ -485,11 +459,11 @@ impl<W: Fn()> Drop for Writer<W> {
         let reason = "the audit trail has ended";
         self.shared.set_failing(Some(reason));
         let queued: Vec<Item> = self.books.kept.drain(..).chain(self.items.try_iter()).collect();
-        for id in queued.iter().filter_map(Item::waiting) {
-            self.answer(id, Err(reason.to_owned()));
+        for whose in queued.iter().filter_map(Item::waiting) {
+            self.answer(whose, Err(reason.to_owned()));
         }
         self.finish(queued.len());
-        (self.wake)();
+        self.wake(|_| true);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::num::NonZeroUsize;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use luasocketd::audit::{Durability, Settings, follow, make_directory};
 use luasocketd::core::Config;
-use luasocketd::core::policy::Policy;
+use luasocketd::core::policy::{Policy, Workers};
 use luasocketd::shell::{
     Asker, Callers, Ending, House, Leave, Operators, PipeListener, Signals, Worker, listen_for_metrics,
     number, set_witness,
@@ -90,11 +91,13 @@ impl Begun {
             .map_err(|error| format!("cannot catch signals: {error}"))?;
         let doors = Doors::open(&paths, inherited, options)?;
         let settings = trail_settings(options, policy.audit.clone(), paths.trail.clone())?;
+        // Looked up before that is not allowed any more.
+        let loops = loops(options, &policy);
         confine(options, &doors, settings.as_ref())?;
         set_witness(witness).map_err(|error| format!("cannot ask the daemon's steward: {error}"))?;
         let config = Config { policy, rings: true, ..Config::default() };
-        let mut worker =
-            Worker::new(config, signals).map_err(|error| format!("cannot make the event loop: {error}"))?;
+        let mut worker = Worker::several(loops, config, signals)
+            .map_err(|error| format!("cannot make the event loop: {error}"))?;
         if let Some(before) = &mut before {
             before.prepare()?;
         }
@@ -151,6 +154,13 @@ fn confine(options: &ServeOptions, doors: &Doors, settings: Option<&Settings>) -
         tracing::warn!("{}", confine::warning(&lacks));
     }
     Ok(())
+}
+
+/// How many event loops there are to be.
+fn loops(options: &ServeOptions, policy: &Policy) -> usize {
+    let workers = options.workers.or(policy.workers).unwrap_or(Workers::ONE);
+    // One that is not known is one.
+    workers.loops(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
 /// The trail to be kept, if any.
@@ -249,6 +259,8 @@ fn serve_on(
     );
     let operators = operators.map_err(loop_failed)?;
     house.has_operators(operators.leave());
+    // Confined by now, as are all threads that come from here on.
+    worker.start_others().map_err(loop_failed)?;
     if let Some(before) = before {
         before.take_over()?;
         worker.hear(before.way()?).map_err(|error| error.to_string())?;
@@ -271,7 +283,6 @@ fn serve_on(
         house.on_drain(clients as u64, sockets as u64);
         worker.drain(options.drain_timeout);
     });
-    worker.dismiss_operators();
     let ended = ended.map_err(loop_failed)?;
     let (clients, sockets) = worker.census();
     match ended {
@@ -379,7 +390,7 @@ impl House for ThisHouse {
                 "the daemon before this one still has clients; try again when it has ended".to_owned()
             );
         }
-        if loops.is_draining()? {
+        if loops.is_draining() {
             return Err("the daemon is ending".to_owned());
         }
         let passed_on = heritage.pass_on(loops, |pid| notify(&[NotifyState::MainPid(pid)]));

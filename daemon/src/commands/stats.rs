@@ -141,7 +141,8 @@ fn text(stats: &Stats, rates: &Rates, colours: bool) -> String {
 
 fn title(stats: &Stats) -> String {
     let ending = if stats.totals.draining { ", ending" } else { "" };
-    format!("{}, pid {}, up {}{ending}", stats.daemon, stats.pid, age(stats.uptime_ms))
+    let loops = if stats.workers > 1 { format!(", {} loops", stats.workers) } else { String::new() };
+    format!("{}, pid {}, up {}{loops}{ending}", stats.daemon, stats.pid, age(stats.uptime_ms))
 }
 
 /// How the audit trail does.

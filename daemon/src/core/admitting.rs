@@ -10,7 +10,7 @@ use super::client::Phase;
 use super::judging::act_at;
 use super::machine::Core;
 use super::place::Place;
-use super::policy::{Policy, Profile, Subject, Verb};
+use super::policy::{Crowd, Policy, Profile, Subject, Verb};
 use super::slots::ClientId;
 use super::socket::{Admitted, State};
 
@@ -23,12 +23,13 @@ impl Core {
     pub(crate) fn admit(&mut self, client: ClientId, name: &str, now: Instant) -> Result<(), Failure> {
         let profile = self.profile_for(client, name)?;
         if let Some(limit) = profile.rates.clients {
-            let same = |other: &&Arc<Profile>| Arc::ptr_eq(other, &profile);
-            let crowd = self.clients.iter().filter_map(|(_, client)| client.profile.as_ref()).filter(same);
-            if crowd.count() as u64 >= limit {
+            let Some(seat) = profile.crowd.join(limit) else {
                 let name = &profile.name;
                 let text = format!("the limit of {limit} clients at once of the profile `{name}` is reached");
                 return Err(Failure::new(Code::Limit, text));
+            };
+            if let Some(entry) = self.clients.get_mut(client) {
+                entry.seat = Some(seat);
             }
         }
         self.give_profile(client, Some(profile), now);
@@ -55,6 +56,10 @@ impl Core {
         if let Some(profile) = &profile {
             entry.budget.set_limits(profile.limits(&self.config.limits));
             entry.meter.borrow_mut().set_rates(profile.rates.clone(), now);
+        }
+        let crowd = profile.as_ref().map(|profile| &profile.crowd);
+        if !entry.seat.as_ref().zip(crowd).is_some_and(|(seat, crowd)| seat.is_of(crowd)) {
+            entry.seat = crowd.map(Crowd::admit);
         }
         entry.profile = profile;
         entry.introduce();

@@ -11,7 +11,7 @@ use luasocketd_protocol::{CLIENT_NAME_MAX, Hello, SocketId};
 
 use super::budget::{Budget, Charge};
 use super::meter::Meter;
-use super::policy::Profile;
+use super::policy::{Profile, Seat};
 use super::sharing::Sharing;
 use super::slots::LookupId;
 use super::trail::{End, Party, Traffic};
@@ -68,6 +68,8 @@ pub(crate) struct Client {
     pub(crate) phase: Phase,
     /// What it may do; nothing before it has said hello.
     pub(crate) profile: Option<Arc<Profile>>,
+    /// Its place among those that have the profile.
+    pub(crate) seat: Option<Seat>,
     pub(crate) budget: Budget,
     /// How fast it goes, with all of its sockets.
     pub(crate) meter: Rc<RefCell<Meter>>,

@@ -14,6 +14,7 @@ use super::calls::over_limit;
 use super::client::{Client, Credentials, Identity, Phase};
 use super::flow::Admission;
 use super::holding::Held;
+use super::lane::Lane;
 use super::meter::{Meter, Way};
 use super::policy::{Policy, Rates};
 use super::slots::{ClientId, LookupId, Slots};
@@ -43,6 +44,8 @@ pub struct Config {
     pub recorded: bool,
     /// Whether busy clients get memory to share.
     pub rings: bool,
+    /// Which of the daemon's loops this one is.
+    pub lane: Lane,
 }
 
 /// Time limits of the daemon's own.
@@ -77,7 +80,7 @@ pub struct Core {
     /// When what is being handled happened.
     pub(crate) now: Instant,
     /// The number of what is recorded next.
-    pub(crate) next_record: u64,
+    pub(crate) next_record: TrailId,
     /// What waits for its record.
     pub(crate) held: HashMap<TrailId, Held>,
     /// What has happened since the start.
@@ -91,6 +94,7 @@ impl Core {
     pub fn new(config: Config, now: Instant) -> Self {
         Core {
             tally: Tally::new(&config.policy),
+            next_record: config.lane.records().0,
             config,
             clients: Slots::default(),
             sockets: Slots::default(),
@@ -100,7 +104,6 @@ impl Core {
             draining: None,
             retiring: None,
             now,
-            next_record: 1,
             held: HashMap::new(),
             rings: Rc::default(),
         }
@@ -136,6 +139,7 @@ impl Core {
             traffic: Default::default(),
             phase: Phase::Greeting(deadline),
             profile: None,
+            seat: None,
             _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
             budget,
             meter: Rc::new(RefCell::new(Meter::new(Rates::default(), now))),
@@ -188,6 +192,11 @@ impl Core {
         if self.draining.is_some() {
             self.release_idle_clients();
         }
+    }
+
+    /// What it was told at its start, with the policy that judges now.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// What judges now.

@@ -122,8 +122,8 @@ impl Core {
 
     /// A new question of a client.
     pub(crate) fn asked(&mut self, matter: Matter, kind: Kind, host: &str, port: Option<&str>) -> Asked {
-        let id = TrailId(self.next_record);
-        self.next_record += 1;
+        let id = self.next_record;
+        self.next_record = TrailId(id.0 + self.config.lane.records().1);
         Asked { id, parent: None, matter, kind, host: host.to_owned(), port: port.map(str::to_owned) }
     }
 

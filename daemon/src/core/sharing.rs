@@ -16,7 +16,7 @@ use super::timers::Timer;
 /// What is charged to a client for its rings: all that they can hold.
 pub const RING_BYTES: u64 = 2 * RING_SIZE as u64;
 
-/// Clients that have rings at once: half a gigabyte at the most. Further ones go on through their pipes.
+/// Clients of one event loop that have rings at once: half a gigabyte at the most. Further ones go on through their pipes.
 pub const RINGS_MAX: usize = 256;
 
 /// How long nothing may move through a ring until it is taken back: long enough that a script which pauses between

@@ -5,6 +5,11 @@ use std::marker::PhantomData;
 
 use luasocketd_protocol::SocketId;
 
+use super::lane::LOOPS_MAX;
+
+/// The most values of one table: as many loops as there may be have no more than 2³² together.
+pub const SLOTS_MAX: u32 = u32::MAX / LOOPS_MAX;
+
 /// A key that is made of a slot and the slot's generation.
 pub trait Key: Copy {
     /// The key of `slot` in its `generation`.
@@ -79,12 +84,12 @@ impl<K, T> Default for Slots<K, T> {
 }
 
 impl<K: Key, T> Slots<K, T> {
-    /// Puts `value` into a free slot, or `None` when all 2³² are taken.
+    /// Puts `value` into a free slot, or `None` when all [`SLOTS_MAX`] are taken.
     pub fn insert(&mut self, value: T) -> Option<K> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
-                let slot = u32::try_from(self.entries.len()).ok()?;
+                let slot = u32::try_from(self.entries.len()).ok().filter(|slot| *slot < SLOTS_MAX)?;
                 self.entries.push(Entry { generation: 0, value: None });
                 slot
             }

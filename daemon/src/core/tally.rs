@@ -70,6 +70,15 @@ pub struct Times {
     pub counts: Vec<u64>,
 }
 
+impl Times {
+    /// Adds those of another histogram with the same bounds.
+    pub fn add(&mut self, other: &Times) {
+        self.count += other.count;
+        self.sum_seconds += other.sum_seconds;
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+    }
+}
+
 /// What a profile of the policy, or the lack of one, has led to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ByProfile {
@@ -200,6 +209,15 @@ mod tests {
         let times = histogram.times();
         assert_eq!((times.counts.as_slice(), times.count), (&[2, 2, 2][..], 6));
         assert!((times.sum_seconds - 60.022002).abs() < 1e-9, "{}", times.sum_seconds);
+    }
+
+    #[test]
+    fn histograms_of_loops_are_added_up() {
+        let mut histogram = Histogram::new(&[0.001, 0.01]);
+        histogram.count(Duration::from_millis(5));
+        let mut times = histogram.times();
+        times.add(&histogram.times());
+        assert_eq!((times.counts.as_slice(), times.count, times.sum_seconds), (&[0, 2, 0][..], 2, 0.01));
     }
 
     #[test]

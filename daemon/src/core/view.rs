@@ -172,6 +172,52 @@ pub struct ProfileRow {
     pub limits_reached: u64,
 }
 
+impl Totals {
+    /// Adds what another loop of the same daemon has counted.
+    pub fn add(&mut self, other: Totals) {
+        let Totals {
+            clients,
+            clients_total,
+            sockets,
+            sockets_total,
+            lookups,
+            sent_bytes_total,
+            received_bytes_total,
+            draining,
+            profiles,
+            lookup_times,
+            connect_times,
+        } = other;
+        self.clients += clients;
+        self.clients_total += clients_total;
+        self.sockets += sockets;
+        self.sockets_total += sockets_total;
+        self.lookups += lookups;
+        self.sent_bytes_total = self.sent_bytes_total.saturating_add(sent_bytes_total);
+        self.received_bytes_total = self.received_bytes_total.saturating_add(received_bytes_total);
+        self.draining |= draining;
+        for row in profiles {
+            // While a new policy comes, one loop may know a profile that another one does not.
+            match self.profiles.binary_search_by(|other| other.profile.cmp(&row.profile)) {
+                Ok(found) => self.profiles[found].add(&row),
+                Err(between) => self.profiles.insert(between, row),
+            }
+        }
+        self.lookup_times.add(&lookup_times);
+        self.connect_times.add(&connect_times);
+    }
+}
+
+impl ProfileRow {
+    fn add(&mut self, other: &ProfileRow) {
+        self.clients += other.clients;
+        self.allowed += other.allowed;
+        self.denied += other.denied;
+        self.reported += other.reported;
+        self.limits_reached += other.limits_reached;
+    }
+}
+
 impl Core {
     /// Everything together. It looks at every client, and at no socket.
     pub fn totals(&self) -> Totals {
@@ -205,9 +251,9 @@ impl Core {
         }
     }
 
-    /// The clients from slot `from` on.
-    pub fn client_page(&self, from: u32, now: Instant) -> Page<ClientRow> {
-        page(&self.clients, from, |id, client| Some(client_row(id, client, now)))
+    /// The clients from slot `from` on, `most` of them or fewer.
+    pub fn client_page(&self, from: u32, most: usize, now: Instant) -> Page<ClientRow> {
+        page(&self.clients, from, most, |id, client| Some(client_row(id, client, now)))
     }
 
     /// One client, if it is there.
@@ -225,12 +271,13 @@ impl Core {
         self.sockets.get(id).map(|socket| socket.client)
     }
 
-    /// The sockets from slot `from` on, of all clients or of one.
-    pub fn socket_page(&self, of: Option<ClientId>, from: u32, now: Instant) -> Page<SocketRow> {
+    /// The sockets from slot `from` on, of all clients or of one, `most` of them or fewer.
+    pub fn socket_page(&self, of: Option<ClientId>, from: u32, most: usize, now: Instant) -> Page<SocketRow> {
         let is_wanted = |socket: &Socket| of.is_none_or(|client| client == socket.client);
         page(
             &self.sockets,
             from,
+            most,
             |id, socket| {
                 if is_wanted(socket) { socket_row(id, socket, now) } else { None }
             },
@@ -238,12 +285,17 @@ impl Core {
     }
 }
 
-/// What `row` makes of a table from slot `from` on.
-fn page<K: Key, T, R>(table: &Slots<K, T>, from: u32, row: impl Fn(K, &T) -> Option<R>) -> Page<R> {
+/// What `row` makes of a table from slot `from` on, `most` rows or fewer.
+fn page<K: Key, T, R>(
+    table: &Slots<K, T>,
+    from: u32,
+    most: usize,
+    row: impl Fn(K, &T) -> Option<R>,
+) -> Page<R> {
     let mut rows = Vec::new();
     let mut next = from;
     for (slot, entry) in table.slots(from).take(PAGE_SLOTS) {
-        if rows.len() == PAGE_ROWS {
+        if rows.len() == most {
             break;
         }
         rows.extend(entry.and_then(|(key, value)| row(key, value)));
@@ -359,7 +411,7 @@ mod tests {
         let (core, now) = (crowd(300), Instant::now());
         let (mut pids, mut from, mut sizes) = (Vec::new(), Some(0), Vec::new());
         while let Some(begin) = from {
-            let page = core.client_page(begin, now);
+            let page = core.client_page(begin, PAGE_ROWS, now);
             sizes.push(page.rows.len());
             pids.extend(page.rows.iter().filter_map(|row| row.pid));
             from = page.next;
@@ -374,20 +426,40 @@ mod tests {
         let keys: Vec<ClientId> =
             (0..2 * PAGE_SLOTS as u32).map(|value| slots.insert(value).unwrap()).collect();
         keys[1..].iter().for_each(|key| _ = slots.remove(*key));
-        let first = page(&slots, 0, |_, value| Some(*value));
+        let first = page(&slots, 0, PAGE_ROWS, |_, value| Some(*value));
         assert_eq!((first.rows.as_slice(), first.next), (&[0][..], Some(PAGE_SLOTS as u32)));
-        let second = page(&slots, PAGE_SLOTS as u32, |_, value| Some(*value));
+        let second = page(&slots, PAGE_SLOTS as u32, PAGE_ROWS, |_, value| Some(*value));
         assert_eq!((second.rows.len(), second.next), (0, None));
-        assert_eq!(page(&slots, u32::MAX, |_, value| Some(*value)).next, None);
+        assert_eq!(page(&slots, u32::MAX, PAGE_ROWS, |_, value| Some(*value)).next, None);
     }
 
     #[test]
     fn nothing_is_known_of_a_client_that_has_not_said_hello() {
         let core = crowd(1);
-        let row = core.client_page(0, Instant::now()).rows.remove(0);
+        let row = core.client_page(0, PAGE_ROWS, Instant::now()).rows.remove(0);
         assert_eq!((row.id.to_string(), row.name, row.profile), ("c0.1".to_owned(), None, None));
         let totals = core.totals();
         assert_eq!((totals.clients, totals.clients_total, totals.profiles[0].clients), (1, 1, 1));
+    }
+
+    #[test]
+    fn what_loops_have_counted_is_added_up() {
+        let row = |profile: &str, clients| ProfileRow {
+            profile: profile.to_owned(),
+            clients,
+            allowed: 1,
+            denied: 2,
+            reported: 3,
+            limits_reached: 4,
+        };
+        let (mut all, mut other) = (crowd(2).totals(), crowd(3).totals());
+        (all.profiles, other.profiles) = (vec![row("", 1), row("b", 1)], vec![row("a", 2), row("b", 1)]);
+        (other.draining, other.sent_bytes_total) = (true, 7);
+        other.connect_times.add(&other.connect_times.clone());
+        all.add(other);
+        assert_eq!((all.clients, all.clients_total, all.sent_bytes_total, all.draining), (5, 5, 7, true));
+        let told: Vec<_> = all.profiles.iter().map(|row| (&*row.profile, row.clients, row.denied)).collect();
+        assert_eq!(told, [("", 1, 2), ("a", 2, 2), ("b", 2, 4)]);
     }
 
     #[test]

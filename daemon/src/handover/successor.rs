@@ -80,7 +80,7 @@ impl Heritage {
         way.say("go").map_err(|error| format!("the new daemon cannot be told: {error}"))?;
         self.hear(&mut way, "ready")?;
         // Its files go with a daemon that ends.
-        if loops.is_draining()? {
+        if loops.is_draining() {
             return Err("the daemon is ending".to_owned());
         }
         tell(pid);

@@ -1,63 +1,51 @@
-//! Where the loop is asked by other threads: a bounded queue of questions, each with a way back for its answer.
+//! Where a loop is asked by other threads: a bounded queue of questions, each with a way back for its answer.
 
-use std::fmt;
-use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-use mio::Waker;
 use thiserror::Error;
 
 use super::system;
 use super::worker::Worker;
-use crate::admin::{Answer, Audit, Clients, Draining, Killed, Reloaded, Sockets, Stats};
+use crate::admin::{Answer, Audit, Killed, Stats};
 use crate::audit::{Loan, Trail};
-use crate::core::policy::Policy;
-use crate::core::{ClientId, Input, Mark, Page, Place, SocketRow};
-
-/// Questions that may wait: every operator's connection has at most one.
-const QUESTIONS_MAX: usize = 64;
+use crate::core::{ClientId, Input, Mark, Page, Place, Row, SocketRow};
 
 /// Questions answered in one turn, so that operators who ask for page after page cost clients no more than another
 /// busy client does.
 const QUESTIONS_PER_TURN: usize = 2;
 
 /// How long whoever asks waits: a loop that takes longer is in trouble, and that is the answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
-/// What the loop is asked. Each costs it a bounded time.
-#[derive(Debug)]
+/// What a loop is asked, in its own numbers. Each costs it a bounded time.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Question {
-    /// Put this policy in the place of the old one.
-    SetPolicy(Box<Policy>),
-    /// A page of clients.
-    Clients { from: u32 },
+    /// A page of clients, `most` of them or fewer.
+    Clients { from: u32, most: usize },
     /// One client.
     Client(ClientId),
-    /// A page of sockets.
-    Sockets { of: Option<ClientId>, from: u32 },
+    /// A page of sockets, likewise.
+    Sockets { of: Option<ClientId>, from: u32, most: usize },
     /// End this at once.
     Kill(Mark),
-    /// The daemon in numbers.
+    /// The loop in numbers.
     Stats,
-    /// Begin nothing new.
-    Drain { timeout: Duration },
     /// Lend the audit trail to another daemon.
     LendTrail,
-    /// Take no new client: another daemon does.
+    /// Have all loops take no new client: another daemon does. It is asked of the first loop.
     Retire { timeout: Duration },
 }
 
 /// What the loop says to it.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// What the operator is told.
+    /// What the operator is told, in his numbers.
     Said(Answer),
     /// The trail, if there is one, as soon as it is given up.
     Lent(Option<Loan>),
-    /// It is done.
-    Done,
+    /// All loops are told, by the order of this number.
+    Ordered(u64),
 }
 
 /// Why there is no answer.
@@ -74,63 +62,25 @@ pub(crate) enum Silence {
     Gone,
 }
 
-/// The side of whoever asks.
-#[derive(Clone)]
-pub struct Asker {
-    questions: SyncSender<Asked>,
-    waker: Arc<Waker>,
-}
-
-impl fmt::Debug for Asker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Asker")
-    }
-}
-
-impl Asker {
-    /// Asks, and waits for the answer.
-    pub(crate) fn ask(&self, question: Question) -> Result<Told, Silence> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        self.questions.try_send(Asked { question, answer }).map_err(|error| match error {
-            TrySendError::Full(_) => Silence::Crowded,
-            TrySendError::Disconnected(_) => Silence::Gone,
-        })?;
-        self.wake().map_err(|_| Silence::Gone)?;
-        answered.recv_timeout(ANSWER_WAIT).map_err(|error| match error {
-            RecvTimeoutError::Timeout => Silence::Late,
-            RecvTimeoutError::Disconnected => Silence::Gone,
-        })
-    }
-
-    fn wake(&self) -> io::Result<()> {
-        self.waker.wake()
-    }
-}
-
+/// A question with the way back for its answer.
 #[derive(Debug)]
-struct Asked {
-    question: Question,
-    answer: SyncSender<Told>,
+pub(crate) struct Asked {
+    pub(crate) question: Question,
+    pub(crate) answer: SyncSender<Told>,
 }
 
 /// The loop's side.
 #[derive(Debug)]
 pub(crate) struct Desk {
     questions: Receiver<Asked>,
-    asker: Asker,
     /// Whether somebody may have asked.
     busy: bool,
 }
 
 impl Desk {
-    /// A desk where nobody waits; `waker` is woken when somebody does.
-    pub(crate) fn new(waker: Arc<Waker>) -> Self {
-        let (sender, questions) = mpsc::sync_channel(QUESTIONS_MAX);
-        Desk { questions, asker: Asker { questions: sender, waker }, busy: false }
-    }
-
-    pub(crate) fn asker(&self) -> Asker {
-        self.asker.clone()
+    /// A desk where nobody waits; the loop is woken when somebody does.
+    pub(crate) fn new(questions: Receiver<Asked>) -> Self {
+        Desk { questions, busy: false }
     }
 
     /// Notes that the loop was woken.
@@ -156,18 +106,8 @@ impl Desk {
 }
 
 impl Worker {
-    /// Whether it has begun to end.
-    pub fn is_draining(&self) -> bool {
-        self.core.is_draining()
-    }
-
-    /// Where another thread can ask this loop; it is answered from the next turn on.
-    pub fn asker(&self) -> Asker {
-        self.desk.asker()
-    }
-
     /// Has nobody wait for an answer that does not come: the loop has ended.
-    pub fn dismiss_operators(&mut self) {
+    pub(crate) fn dismiss_operators(&mut self) {
         self.desk.close();
     }
 
@@ -187,54 +127,40 @@ impl Worker {
     fn tell_asker(&mut self, question: Question) -> Told {
         let now = Instant::now();
         Told::Said(match question {
-            Question::SetPolicy(policy) => {
-                let profiles = policy.profiles().iter().map(|profile| profile.name.clone()).collect();
-                self.set_policy(*policy);
-                Answer::Reloaded(Reloaded { profiles })
-            }
-            Question::Clients { from } => {
-                let Page { rows, next } = self.core.client_page(from, now);
-                Answer::Clients(Clients { clients: rows, next })
+            Question::Clients { from, most } => {
+                Answer::Clients(self.lane.page(self.core.client_page(from, most, now)).into())
             }
             Question::Client(id) => match self.core.client_row(id, now) {
-                Some(row) => Answer::Clients(Clients { clients: vec![row], next: None }),
-                None => not_there(Mark::Client(id)),
+                Some(row) => {
+                    let page = Page { rows: vec![row], next: None };
+                    Answer::Clients(self.lane.page(page).into())
+                }
+                None => self.not_there(Mark::Client(id)),
             },
             Question::Sockets { of: Some(client), .. } if !self.core.is_there(Mark::Client(client)) => {
-                not_there(Mark::Client(client))
+                self.not_there(Mark::Client(client))
             }
-            Question::Sockets { of, from } => {
-                let Page { mut rows, next } = self.core.socket_page(of, from, now);
-                rows.iter_mut().for_each(|row| self.name(row));
-                Answer::Sockets(Sockets { sockets: rows, next })
+            Question::Sockets { of, from, most } => {
+                let mut page = self.core.socket_page(of, from, most, now);
+                page.rows.iter_mut().for_each(|row| self.name(row));
+                Answer::Sockets(self.lane.page(page).into())
             }
             Question::Kill(mark) => match self.about(mark, now) {
                 Some(killed) => {
                     self.handle(Input::Kill { mark });
                     Answer::Killed(Box::new(killed))
                 }
-                None => not_there(mark),
+                None => self.not_there(mark),
             },
             Question::Stats => Answer::Stats(Box::new(self.stats(now))),
-            Question::Drain { timeout } => {
-                let is_first = !self.is_draining();
-                let (clients, sockets) = self.census();
-                self.drain(timeout);
-                // A time limit is at most a day.
-                let timeout_ms = is_first.then_some(timeout.as_millis() as u64);
-                Answer::Draining(Draining { timeout_ms, clients: clients as u64, sockets: sockets as u64 })
-            }
             Question::LendTrail => return Told::Lent(self.trail.as_ref().map(Trail::lend)),
-            Question::Retire { timeout } => {
-                self.retire(timeout);
-                return Told::Done;
-            }
+            Question::Retire { timeout } => return Told::Ordered(self.retire(timeout)),
         })
     }
 
-    /// What is there to be ended.
+    /// What is there to be ended, as the operator calls it.
     fn about(&self, mark: Mark, now: Instant) -> Option<Killed> {
-        let (client, socket) = match mark {
+        let (client, mut socket) = match mark {
             Mark::Client(client) => (client, None),
             Mark::Socket(socket) => {
                 let mut row = self.core.socket_row(socket, now)?;
@@ -242,9 +168,16 @@ impl Worker {
                 (self.core.owner(socket)?, Some(row))
             }
         };
-        let client = self.core.client_row(client, now);
+        let mut client = self.core.client_row(client, now);
+        client.iter_mut().for_each(|row| row.rename(self.lane));
+        socket.iter_mut().for_each(|row| row.rename(self.lane));
         // A socket may still deliver for a client that has gone.
-        (client.is_some() || socket.is_some()).then_some(Killed { killed: mark, client, socket })
+        let is_there = client.is_some() || socket.is_some();
+        is_there.then(|| Killed { killed: self.lane.mark(mark), client, socket })
+    }
+
+    fn not_there(&self, mark: Mark) -> Answer {
+        Answer::error(format!("{} is not there", self.lane.mark(mark)))
     }
 
     /// Adds to a row what the system says of its socket.
@@ -256,12 +189,13 @@ impl Worker {
     }
 
     fn stats(&self, now: Instant) -> Stats {
-        let uptime = now.saturating_duration_since(self.started);
+        let uptime = now.saturating_duration_since(self.crew.started);
         Stats {
             daemon: concat!("luasocketd ", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: std::process::id(),
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
             totals: self.core.totals(),
+            workers: 1,
             turn_times: self.turns.times(),
             audit: self.audit_gauge(),
         }
@@ -278,10 +212,6 @@ impl Worker {
     }
 }
 
-fn not_there(mark: Mark) -> Answer {
-    Answer::error(format!("{mark} is not there"))
-}
-
 /// An address for people; nothing for the one that no socket has got.
 fn spelt(place: &Place) -> Option<String> {
     match place {
@@ -295,30 +225,41 @@ fn spelt(place: &Place) -> Option<String> {
 mod tests {
     use std::thread;
 
-    use mio::{Poll, Token};
-
+    use super::super::signals::Signals;
     use super::*;
+    use crate::core::Config;
 
     #[test]
     fn who_waits_at_a_desk_that_closes_is_told_at_once() {
-        let poll = Poll::new().unwrap();
-        let mut desk = Desk::new(Arc::new(Waker::new(poll.registry(), Token(0)).unwrap()));
-        let (asker, begun) = (desk.asker(), Instant::now());
-        let waiting = thread::spawn(move || asker.ask(Question::Stats));
+        let mut worker = Worker::new(Config::default(), Signals::catch(&[]).unwrap()).unwrap();
+        let (asker, begun) = (worker.asker(), Instant::now());
+        let waiting = thread::spawn(move || asker.stats());
         let asked = loop {
-            match desk.next() {
+            match worker.desk.next() {
                 Some(asked) => break asked,
                 None => thread::yield_now(),
             }
         };
-        let late = desk.asker();
-        let later = thread::spawn(move || late.ask(Question::Stats));
-        desk.close();
-        assert!(matches!(later.join().unwrap(), Err(Silence::Gone)));
-        assert!(matches!(desk.asker().ask(Question::Stats), Err(Silence::Gone)));
+        let late = worker.asker();
+        let later = thread::spawn(move || late.stats());
+        worker.dismiss_operators();
+        assert_eq!(later.join().unwrap(), Err(Silence::Gone));
+        assert_eq!(worker.asker().stats(), Err(Silence::Gone));
         // Who was being answered gets that answer.
-        asked.answer.try_send(Told::Done).unwrap();
-        assert!(matches!(waiting.join().unwrap(), Ok(Told::Done)));
+        let stats = worker.stats(begun);
+        asked.answer.try_send(Told::Said(Answer::Stats(Box::new(stats.clone())))).unwrap();
+        assert_eq!(waiting.join().unwrap(), Ok(stats));
+        assert!(begun.elapsed() < ANSWER_WAIT);
+    }
+
+    #[test]
+    fn nobody_waits_for_loops_that_have_ended() {
+        let mut worker = Worker::several(3, Config::default(), Signals::catch(&[]).unwrap()).unwrap();
+        let (asker, begun) = (worker.asker(), Instant::now());
+        let waiting = thread::spawn(move || while asker.stats().is_ok() {});
+        worker.drain(Duration::ZERO);
+        worker.run(|_, _| {}).unwrap();
+        waiting.join().unwrap();
         assert!(begun.elapsed() < ANSWER_WAIT);
     }
 }

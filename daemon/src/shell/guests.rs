@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::desk::{Asker, Question, Told};
+use super::asking::Asker;
 use super::line::{Line, read_line};
 use super::metrics::serve_metrics;
-use crate::admin::{Answer, LINE_MAX, Metrics, Replaced, Request, metrics};
+use crate::admin::{Answer, LINE_MAX, Metrics, Reloaded, Replaced, Request, metrics};
 use crate::core::Mark;
 use crate::core::policy::{Policy, TIMEOUT_MAX};
 
@@ -131,51 +131,37 @@ impl Guests {
     }
 
     fn answer(&self, request: Request) -> Answer {
-        let question = match request {
-            Request::Ps { client: None, from } => Question::Clients { from },
-            Request::Ps { client: Some(Mark::Client(id)), .. } => Question::Client(id),
-            Request::Sockets { client: None, from } => Question::Sockets { of: None, from },
-            Request::Sockets { client: Some(Mark::Client(id)), from } => {
-                Question::Sockets { of: Some(id), from }
-            }
+        let asker = &self.asker;
+        match request {
+            Request::Ps { client: None, from } => asker.clients(from),
+            Request::Ps { client: Some(Mark::Client(id)), .. } => asker.client(id),
+            Request::Sockets { client: None, from } => asker.sockets(from),
+            Request::Sockets { client: Some(Mark::Client(id)), from } => asker.sockets_of(id, from),
             Request::Ps { client: Some(mark), .. } | Request::Sockets { client: Some(mark), .. } => {
-                return Answer::error(format!("{mark} is no client"));
+                Answer::error(format!("{mark} is no client"))
             }
-            Request::Kill { id } => Question::Kill(id),
-            Request::Stats {} => Question::Stats,
+            Request::Kill { id } => asker.kill(id),
+            Request::Stats {} => answer(asker.stats(), |stats| Answer::Stats(Box::new(stats))),
             Request::Metrics {} => {
-                let text = self.metrics();
-                return text.map_or_else(Answer::error, |text| Answer::Metrics(Metrics { text }));
+                self.metrics().map_or_else(Answer::error, |text| Answer::Metrics(Metrics { text }))
             }
-            Request::Reload { enforce_now } => return self.reload(enforce_now),
-            Request::Drain { timeout_ms } => return self.drain(timeout_ms),
+            Request::Reload { enforce_now } => self.reload(enforce_now),
+            Request::Drain { timeout_ms } => self.drain(timeout_ms),
             Request::Replace {} => {
-                let replaced = self.house.replace(&self.asker);
-                return replaced.map_or_else(Answer::error, |pid| {
-                    Answer::Replaced(Replaced { pid, before: std::process::id() })
-                });
+                let before = std::process::id();
+                answer(self.house.replace(asker), |pid| Answer::Replaced(Replaced { pid, before }))
             }
-        };
-        self.ask(question)
-    }
-
-    /// What the loop says, or why it does not.
-    fn ask(&self, question: Question) -> Answer {
-        match self.asker.ask(question) {
-            Ok(Told::Said(answer)) => answer,
-            Ok(Told::Lent(_) | Told::Done) => Answer::error("the loop has answered something else"),
-            Err(silence) => Answer::error(silence),
         }
     }
 
     fn reload(&self, enforce_now: bool) -> Answer {
-        match self.house.read_policy() {
-            Ok(mut policy) => {
-                policy.enforce_now |= enforce_now;
-                self.ask(Question::SetPolicy(Box::new(policy)))
-            }
-            Err(error) => Answer::error(error),
-        }
+        let mut policy = match self.house.read_policy() {
+            Ok(policy) => policy,
+            Err(error) => return Answer::error(error),
+        };
+        policy.enforce_now |= enforce_now;
+        let profiles = policy.profiles().iter().map(|profile| profile.name.clone()).collect();
+        answer(self.asker.set_policy(policy), |()| Answer::Reloaded(Reloaded { profiles }))
     }
 
     fn drain(&self, timeout_ms: Option<u64>) -> Answer {
@@ -184,22 +170,22 @@ impl Guests {
             return Answer::error(format!("a time limit is at most {} ms", TIMEOUT_MAX.as_millis()));
         }
         // Before it is done: a daemon without clients is gone then.
-        if let Answer::Stats(stats) = self.ask(Question::Stats)
-            && !stats.totals.draining
-        {
-            self.house.on_drain(stats.totals.clients, stats.totals.sockets);
+        if !self.asker.is_draining() {
+            let (clients, sockets) = self.asker.census();
+            self.house.on_drain(clients as u64, sockets as u64);
         }
-        self.ask(Question::Drain { timeout })
+        answer(self.asker.drain(timeout), Answer::Draining)
     }
 
     /// The text for Prometheus.
     fn metrics(&self) -> Result<String, String> {
-        match self.ask(Question::Stats) {
-            Answer::Stats(stats) => Ok(metrics::text(*stats)),
-            Answer::Error { error } => Err(error),
-            _ => Err("the loop has answered something else".to_owned()),
-        }
+        self.asker.stats().map(metrics::text).map_err(|silence| silence.to_string())
     }
+}
+
+/// What came of something, as an answer.
+fn answer<T>(told: Result<T, impl ToString>, words: impl FnOnce(T) -> Answer) -> Answer {
+    told.map_or_else(Answer::error, words)
 }
 
 /// A seat among the connections; dropping it frees it.

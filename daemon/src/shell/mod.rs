@@ -1,11 +1,14 @@
-//! The system calls around the core: pipes, sockets, names, signals, one event loop.
+//! The system calls around the core: pipes, sockets, names, signals, one event loop or several.
 //!
 //! Nothing here decides anything: what a client may do, who owns what and when something is over is
 //! the core's word. The shell moves the bytes and says how many.
 
 mod accounts;
+mod arrivals;
+mod asking;
 mod closing;
 mod complaints;
+mod crew;
 mod datagram;
 mod desk;
 mod guests;
@@ -14,6 +17,8 @@ mod listener;
 mod metrics;
 mod operators;
 mod option;
+mod orders;
+mod others;
 mod path;
 mod perform;
 mod pipe;
@@ -37,7 +42,7 @@ mod unsafe_ring;
 mod worker;
 
 pub use accounts::{Account, System as SystemAccounts};
-pub use desk::Asker;
+pub use asking::Asker;
 pub use guests::House;
 pub use line::{Bounded, Line, read_line};
 pub use listener::{Callers, Claim, ListenError, PipeListener};

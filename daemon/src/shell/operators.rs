@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
-use super::desk::Asker;
+use super::asking::Asker;
 use super::guests::{Guests, House, named};
 use super::listener::PipeListener;
 use crate::core::{Credentials, Further, Offence, Offenders};

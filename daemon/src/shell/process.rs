@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Whom a daemon asks that may not look itself: one that is confined by Landlock sees no process that is not.
-/// There is one for the process, as the confinement is, and it is asked once for each client.
+/// There is one for the process, as the confinement is, and it is asked once for each client, by one loop at a time.
 static WITNESS: OnceLock<Mutex<UnixDatagram>> = OnceLock::new();
 
 /// How long an answer may take, which the loop waits for: a witness that has nothing to do needs some microseconds. A

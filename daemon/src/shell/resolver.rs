@@ -1,4 +1,4 @@
-//! Names, looked up by threads of their own through the system's resolver, which blocks.
+//! Names, looked up by threads of their own through the system's resolver, which blocks. All loops have these together.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -23,35 +23,45 @@ const STACK_BYTES: usize = 512 * 1024;
 /// What a lookup has found, or why it has not.
 pub(crate) type Answer = (LookupId, Result<Found, Failure>);
 
-/// The pool of lookup threads.
+/// A loop's share of the pool of lookup threads.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     shared: Arc<Shared>,
-    threads: usize,
-    /// Whether the log was told that the system gives no further thread.
-    starved: bool,
+    /// Which loop's it is.
+    index: usize,
 }
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     more: Condvar,
-    waker: Arc<Waker>,
+    /// Of each loop.
+    wakers: Vec<Arc<Waker>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    questions: VecDeque<Lookup>,
-    answers: Vec<Answer>,
+    /// What waits, with the loop that has asked.
+    questions: VecDeque<(usize, Lookup)>,
+    /// What each loop has not taken yet.
+    answers: Vec<Vec<Answer>>,
+    threads: usize,
     idle: usize,
-    ended: bool,
+    /// Whether the log was told that the system gives no further thread.
+    starved: bool,
+    /// How many loops have not ended.
+    loops: usize,
 }
 
 impl Resolver {
-    /// A pool without threads; `waker` is woken when an answer is there.
-    pub(crate) fn new(waker: Arc<Waker>) -> Self {
-        let shared = Shared { state: Mutex::default(), more: Condvar::new(), waker };
-        Resolver { shared: Arc::new(shared), threads: 0, starved: false }
+    /// A pool without threads, for as many loops as there are wakers; each one is woken when there is an answer for its
+    /// loop.
+    pub(crate) fn for_loops(wakers: Vec<Arc<Waker>>) -> Vec<Resolver> {
+        let loops = wakers.len();
+        let answers = (0..loops).map(|_| Vec::new()).collect();
+        let state = State { answers, loops, ..State::default() };
+        let shared = Arc::new(Shared { state: Mutex::new(state), more: Condvar::new(), wakers });
+        (0..loops).map(|index| Resolver { shared: Arc::clone(&shared), index }).collect()
     }
 
     /// Starts a lookup. How many may wait is bounded by the core's charges for them.
@@ -60,20 +70,20 @@ impl Resolver {
     /// When there is no thread at all and none can be started.
     pub(crate) fn ask(&mut self, lookup: Lookup) -> io::Result<()> {
         let mut state = self.shared.lock();
-        if state.idle <= state.questions.len() && self.threads < THREADS_MAX {
+        if state.idle <= state.questions.len() && state.threads < THREADS_MAX {
             let shared = Arc::clone(&self.shared);
             let thread = thread::Builder::new().name("lookup".into()).stack_size(STACK_BYTES);
             match thread.spawn(move || shared.answer_questions()) {
-                Ok(_) => (self.threads, self.starved) = (self.threads + 1, false),
-                Err(error) if self.threads == 0 => return Err(error),
-                Err(error) if !self.starved => {
-                    self.starved = true;
+                Ok(_) => (state.threads, state.starved) = (state.threads + 1, false),
+                Err(error) if state.threads == 0 => return Err(error),
+                Err(error) if !state.starved => {
+                    state.starved = true;
                     tracing::warn!("no further lookup thread until that is over: {error}");
                 }
                 Err(_) => {}
             }
         }
-        state.questions.push_back(lookup);
+        state.questions.push_back((self.index, lookup));
         drop(state);
         self.shared.more.notify_one();
         Ok(())
@@ -83,20 +93,20 @@ impl Resolver {
     pub(crate) fn drop_question(&self, lookup: LookupId) -> bool {
         let mut state = self.shared.lock();
         let before = state.questions.len();
-        state.questions.retain(|question| question.lookup != lookup);
+        state.questions.retain(|(index, question)| *index != self.index || question.lookup != lookup);
         state.questions.len() < before
     }
 
     /// Takes the answers that have come.
     pub(crate) fn take_answers(&self) -> Vec<Answer> {
-        std::mem::take(&mut self.shared.lock().answers)
+        std::mem::take(&mut self.shared.lock().answers[self.index])
     }
 }
 
 impl Drop for Resolver {
-    /// Ends the threads that wait; one in the middle of a lookup ends after it, or with the process.
+    /// With the last loop the threads end that wait; one in the middle of a lookup ends after it, or with the process.
     fn drop(&mut self) {
-        self.shared.lock().ended = true;
+        self.shared.lock().loops -= 1;
         self.shared.more.notify_all();
     }
 }
@@ -109,19 +119,19 @@ impl Shared {
 
     fn answer_questions(&self) {
         let mut state = self.lock();
-        while !state.ended {
+        while state.loops > 0 {
             match state.questions.pop_front() {
                 None => {
                     state.idle += 1;
                     state = self.more.wait(state).unwrap_or_else(PoisonError::into_inner);
                     state.idle -= 1;
                 }
-                Some(question) => {
+                Some((index, question)) => {
                     drop(state);
                     let answer = answer(&question.question);
                     state = self.lock();
-                    state.answers.push((question.lookup, answer));
-                    if let Err(error) = self.waker.wake() {
+                    state.answers[index].push((question.lookup, answer));
+                    if let Err(error) = self.wakers[index].wake() {
                         tracing::error!("cannot wake the loop for an answer: {error}");
                     }
                 }

@@ -1,21 +1,19 @@
 //! The audit trail, between the core, which says what to record, and the thread that writes it.
 
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Kind, SocketId};
 
 use super::unsafe_option::segments;
 use super::worker::{Work, Worker};
-use crate::audit::{Appended, Own, Settings, Trail, TrailError};
+use crate::audit::{Appended, Settings, Trail, TrailError};
 use crate::core::Input;
-use crate::core::policy::Policy;
 use crate::core::trail::{Ended, Record};
 
 impl Worker {
-    /// Keeps a trail from here on: nothing that is asked for is done then before its decision is recorded. Before
-    /// the first client comes.
+    /// Keeps a trail from here on, for all loops: nothing that is asked for is done then before its decision is recorded.
+    /// Before the first client comes, and the other loops begin.
     ///
     /// # Errors
     /// When the trail cannot be kept.
@@ -28,28 +26,29 @@ impl Worker {
     /// # Errors
     /// As [`Worker::keep_trail`].
     pub fn keep_trail_after(&mut self, settings: &Settings, is_after: bool) -> Result<(), TrailError> {
-        let waker = Arc::clone(&self.waker);
-        let wake = move || {
-            if let Err(error) = waker.wake() {
-                tracing::error!("cannot wake the loop for the trail: {error}");
+        let wake = |index| {
+            let waker = self.crew.waker(index);
+            move || {
+                if let Err(error) = waker.wake() {
+                    tracing::error!("cannot wake the loop for the trail: {error}");
+                }
             }
         };
-        self.trail = Some(Trail::start_after(settings, is_after, wake)?);
-        self.core.keep_trail();
-        self.note_policy(self.core.policy());
+        let others = (1..self.crew.len()).map(wake);
+        let (first, others) = Trail::start_after(settings, is_after, wake(0), others)?;
+        self.crew.keep_notes(first.notes(), self.core.policy());
+        self.others.keep_trails(others);
+        self.keep(first);
         Ok(())
     }
 
-    /// Tells the trail which policy is in force from here on.
-    pub(crate) fn note_policy(&self, policy: &Policy) {
-        let names: Vec<String> =
-            policy.profiles().iter().map(|profile| format!("`{}`", profile.name)).collect();
-        if let Some(trail) = &self.trail {
-            trail.note(Own::PolicyLoaded, format!("profiles: {}", names.join(", ")));
-        }
+    pub(crate) fn keep(&mut self, trail: Trail) {
+        self.trail = Some(trail);
+        self.core.keep_trail();
     }
 
-    /// Records what the daemon before this one says, until that ends; nothing where no trail is kept.
+    /// Records what the daemon before this one says, until that ends; nothing where no trail is kept. For all loops, by the
+    /// first one.
     ///
     /// # Errors
     /// When there can be no thread for it.
@@ -64,10 +63,16 @@ impl Worker {
         }
     }
 
-    /// Ends everything that the trail follows, and the trail; the operator is told where it ends.
-    pub fn end_trail(&mut self) {
+    /// Ends everything that the trail follows on this loop.
+    pub(crate) fn end_records(&mut self) {
         self.core.end_trail(Instant::now());
         self.perform_actions();
+    }
+
+    /// Ends everything that the trail follows, and the trail; the operator is told where it ends. The other loops have
+    /// ended.
+    pub fn end_trail(&mut self) {
+        self.end_records();
         match self.trail.take().map(Trail::stop) {
             None => {}
             Some(Ok(point)) => tracing::info!("the audit trail ends at {point}"),

@@ -1,34 +1,31 @@
-//! One event loop with its clients and all their sockets.
+//! One event loop with its clients and all their sockets; the first one speaks for all loops of its daemon.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{MAX_FRAME, SocketId};
-use mio::net::UnixStream;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Waker};
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::PeerCredentials;
+use mio::{Events, Interest, Poll};
 
+use super::arrivals::{Arrival, Entrance};
 use super::closing::Closing;
+use super::crew::{Berth, Bond, Crew};
 use super::desk::Desk;
-use super::listener::PipeListener;
-use super::pipe::{DATA_OUT_MAX, Pipe, widen};
+use super::orders::News;
+use super::others::Others;
+use super::pipe::{DATA_OUT_MAX, Pipe};
 use super::queue::Pool;
 use super::resolver::Resolver;
 use super::signals::{Caught, Signals};
 use super::socket::{Stall, SystemSocket};
-use super::system::errno;
 use super::table::Table;
 use super::tokens::Source;
-use super::unsafe_groups::peer_groups;
 use crate::audit::Trail;
 use crate::core::policy::Policy;
-use crate::core::{
-    ClientId, Config, Core, Credentials, Histogram, Identity, Input, Offence, Offender, Offenders, TURNS,
-};
+use crate::core::{ClientId, Config, Core, Histogram, Input, Lane, TURNS};
 
 /// The most events that one look at the system brings; more come with the next look.
 const EVENTS_MAX: usize = 1024;
@@ -36,13 +33,6 @@ const EVENTS_MAX: usize = 1024;
 /// Looks at the system after which everything has been told that had come before the first of them, even if each
 /// brings as many events as it can: together they bring more than there are sockets of one client.
 const LOOKS_MAX: u32 = 32;
-
-/// New clients taken in one turn, so that a flood of them does not starve those that are served.
-const ACCEPTS_PER_TURN: usize = 64;
-
-/// How long the daemon takes no new clients after it ran out of descriptors: long enough to use no
-/// processor time, short enough that nobody notices.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Spare buffers of pipes are kept up to what a full pipe queues, those of sockets up to a first window.
 const PIPE_SPARE_MAX: usize = 2 * 1024 * 1024;
@@ -65,8 +55,12 @@ pub struct Worker {
     pub(crate) pipes: Table<ClientId, Pipe>,
     pub(crate) sockets: Table<SocketId, SystemSocket>,
     pub(crate) resolver: Resolver,
-    /// Wakes the loop from another thread: a poll has one.
-    pub(crate) waker: Arc<Waker>,
+    /// All loops of the daemon, this one included.
+    pub(crate) crew: Arc<Crew>,
+    /// Which one this is.
+    pub(crate) lane: Lane,
+    /// Of the first loop, the others.
+    pub(crate) others: Others,
     /// Where operators' questions come in.
     pub(crate) desk: Desk,
     /// What is left of clients that have gone.
@@ -87,30 +81,23 @@ pub struct Worker {
     pub(crate) touched: Vec<SocketId>,
     /// Clients that want everything pushed that is readable now.
     pub(crate) syncs: Vec<Sync>,
-    listeners: Vec<Listening>,
-    accept_again: Option<Instant>,
-    /// Whether the operator has been told that no client can be taken in.
-    starved: bool,
-    signals: Signals,
+    /// Where clients come in, on the first loop.
+    pub(crate) entrance: Entrance,
+    /// Those that the first loop hands over.
+    pub(crate) arrivals: Receiver<Arrival>,
+    /// What the first loop hears.
+    signals: Option<Signals>,
+    /// How far it has carried out what all loops are told to do.
+    obeyed: u64,
+    /// Whether there is nothing left to do on this loop.
+    drained: bool,
     ending: Option<Ending>,
     /// What is on record of all this, if anything.
     pub(crate) trail: Option<Trail>,
     /// Whether clients wait for the trail to write what they have caused.
     pub(crate) held_up: bool,
-    /// Of whom the log was told.
-    pub(crate) offenders: Offenders,
-    /// When it was made.
-    pub(crate) started: Instant,
     /// How long its turns took.
     pub(crate) turns: Histogram,
-}
-
-/// A path that clients come by.
-#[derive(Debug)]
-struct Listening {
-    listener: PipeListener,
-    /// Whether somebody may wait there.
-    ready: bool,
 }
 
 /// A client's wish that everything be pushed to it that is readable now.
@@ -130,24 +117,43 @@ pub(crate) enum Work {
 }
 
 impl Worker {
-    /// A loop without clients.
+    /// The only loop of its daemon, without clients.
     ///
     /// # Errors
     /// When the system has no descriptors for it.
     pub fn new(config: Config, signals: Signals) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), Source::Threads.token())?);
-        let signal_fd = signals.fd();
-        poll.registry().register(&mut SourceFd(&signal_fd), Source::Signals.token(), Interest::READABLE)?;
+        Worker::several(1, config, signals)
+    }
+
+    /// The first of so many loops, without clients.
+    ///
+    /// # Errors
+    /// When the system has no descriptors for them.
+    pub fn several(loops: usize, config: Config, signals: Signals) -> io::Result<Self> {
+        let (berth, others) = Crew::gather(loops, &config.policy)?;
+        let mut worker = Worker::board(berth, config, Some(signals))?;
+        worker.others = Others::new(others);
+        Ok(worker)
+    }
+
+    /// The loop at a place, without clients.
+    pub(crate) fn board(berth: Berth, config: Config, signals: Option<Signals>) -> io::Result<Self> {
+        let Berth { lane, poll, questions, arrivals, resolver, crew } = berth;
+        if let Some(signals) = &signals {
+            let fd = signals.fd();
+            poll.registry().register(&mut SourceFd(&fd), Source::Signals.token(), Interest::READABLE)?;
+        }
         Ok(Worker {
             poll,
-            core: Core::new(config, Instant::now()),
+            core: Core::new(Config { lane, ..config }, Instant::now()),
             pipes: Table::default(),
             sockets: Table::default(),
-            resolver: Resolver::new(Arc::clone(&waker)),
-            desk: Desk::new(Arc::clone(&waker)),
-            waker,
+            resolver,
+            desk: Desk::new(questions),
             closing: Closing::default(),
+            crew,
+            lane,
+            others: Others::default(),
             pool: Pool::new(PIPE_SPARE_MAX),
             socket_pool: Pool::new(SOCKET_SPARE_MAX),
             stirred: false,
@@ -156,110 +162,71 @@ impl Worker {
             dirty: Vec::new(),
             touched: Vec::new(),
             syncs: Vec::new(),
-            listeners: Vec::new(),
-            accept_again: None,
-            starved: false,
+            entrance: Entrance::default(),
+            arrivals,
             signals,
+            obeyed: 0,
+            drained: false,
             ending: None,
             trail: None,
             held_up: false,
-            offenders: Offenders::default(),
-            started: Instant::now(),
             turns: Histogram::new(TURNS),
         })
     }
 
-    /// Takes new clients from `listener`, too, from here on.
-    ///
-    /// # Errors
-    /// When the system cannot watch it.
-    pub fn listen(&mut self, mut listener: PipeListener) -> io::Result<()> {
-        // There are as many as the operator has named.
-        let token = Source::Listener(self.listeners.len() as u32).token();
-        self.poll.registry().register(listener.source(), token, Interest::READABLE)?;
-        self.listeners.push(Listening { listener, ready: false });
-        Ok(())
-    }
-
-    /// Takes the other end of a pipe that was given to the process `pid` as a client; user and groups are those of
-    /// whoever has made the pipe.
-    ///
-    /// # Errors
-    /// When the kernel does not say who that is, or the descriptor cannot be watched.
-    pub fn add_client(&mut self, stream: std::os::unix::net::UnixStream, pid: i32) -> io::Result<()> {
-        self.add_client_by(stream, None, Some(pid))
-    }
-
-    fn add_client_by(
-        &mut self,
-        stream: std::os::unix::net::UnixStream,
-        path: Option<String>,
-        pid: Option<i32>,
-    ) -> io::Result<()> {
-        stream.set_nonblocking(true)?;
-        let peer = getsockopt(&stream, PeerCredentials)?;
-        let pid = pid.unwrap_or(peer.pid());
-        let credentials = Credentials { uid: peer.uid(), gid: peer.gid(), pid };
-        widen(&stream);
-        let groups = peer_groups(&stream)?;
-        let identity = Identity { credentials, groups, socket: path };
-        let id = match self.core.add_client(identity, Instant::now()) {
-            Ok(id) => id,
-            Err(failure) => {
-                self.complain_of(credentials.into(), Offence::Refused, format_args!("refused: {failure}"));
-                return Ok(());
-            }
-        };
-        let mut pipe = Pipe::new(id, UnixStream::from_std(stream));
-        if let Err(error) = pipe.watch(self.poll.registry(), Source::client(id).token()) {
-            self.handle(Input::ClientGone { client: id });
-            return Err(error);
-        }
-        tracing::debug!(client = %credentials, "connected");
-        self.pipes.insert(id, pipe);
-        self.schedule(Work::Client(id));
-        Ok(())
-    }
-
-    /// Starts to end: nothing new is begun, what was accepted is delivered.
+    /// Starts to end, on all loops: nothing new is begun, what was accepted is delivered.
     pub fn drain(&mut self, timeout: Duration) {
-        drop(self.stop_listening());
-        self.handle(Input::Drain { timeout });
+        self.crew.drain(Instant::now() + timeout);
+        self.obey();
     }
 
-    /// Takes no new clients; gives the listeners.
-    pub(crate) fn stop_listening(&mut self) -> Vec<PipeListener> {
-        let mut listeners = Vec::new();
-        for Listening { mut listener, .. } in std::mem::take(&mut self.listeners) {
-            if let Err(error) = self.poll.registry().deregister(listener.source()) {
-                tracing::error!("cannot deregister a listening pipe: {error}");
-            }
-            listeners.push(listener);
-        }
-        listeners
+    /// Whether the daemon has begun to end.
+    pub fn is_draining(&self) -> bool {
+        self.crew.orders.is_draining()
     }
 
-    /// Puts a new policy in the place of the old one, for all clients at once.
+    /// Puts a new policy in the place of the old one, for all clients of all loops.
     pub fn set_policy(&mut self, policy: Policy) {
-        self.note_policy(&policy);
-        self.handle(Input::NewPolicy { policy });
+        self.crew.set_policy(policy);
+        self.obey();
     }
 
-    /// Ends the loop without waiting for anything.
+    /// Ends all loops without waiting for anything.
     pub fn stop(&mut self) {
-        self.ending = Some(Ending::Forced);
+        self.crew.stop();
+        self.obey();
     }
 
-    /// How many clients and sockets there are.
+    /// How many clients and sockets there are on all loops.
     pub fn census(&self) -> (usize, usize) {
-        self.core.census()
+        self.count_own();
+        self.crew.census()
     }
 
-    /// Serves until drained or stopped; `on_signal` is told each signal that comes.
+    /// Tells the other loops how many there are on this one.
+    pub(crate) fn count_own(&self) {
+        self.crew.count(self.lane.index(), self.core.census());
+    }
+
+    /// Serves with all loops until they are drained or stopped; `on_signal` is told each signal that comes.
     ///
     /// # Errors
-    /// When the system cannot be asked for events any more.
-    pub fn run(&mut self, mut on_signal: impl FnMut(&mut Worker, Caught)) -> io::Result<Ending> {
+    /// When the system cannot be asked for events any more, or one of the other loops has failed.
+    pub fn run(&mut self, on_signal: impl FnMut(&mut Worker, Caught)) -> io::Result<Ending> {
+        let bond = Bond(Arc::clone(&self.crew));
+        let served = self.start_others().and_then(|()| self.take_turns(on_signal));
+        self.crew.orders.end();
+        // The others' go with them.
+        self.dismiss_operators();
+        drop(bond);
+        self.join_others().and(served)
+    }
+
+    /// Serves on this loop.
+    pub(crate) fn take_turns(
+        &mut self,
+        mut on_signal: impl FnMut(&mut Worker, Caught),
+    ) -> io::Result<Ending> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             let hasty = self.syncs.iter().any(|sync| sync.looks < LOOKS_MAX);
@@ -287,13 +254,38 @@ impl Worker {
             self.flush_pipes();
             self.closing.end_turn();
             self.turns.count(woken.elapsed());
-            if self.core.is_drained(Instant::now()) {
+            self.count_own();
+            if self.core.is_drained(Instant::now()) && !std::mem::replace(&mut self.drained, true) {
+                self.crew.on_drained();
+            }
+            if self.drained && self.crew.is_drained() {
                 self.ending.get_or_insert(Ending::Drained);
             }
             if let Some(ending) = self.ending {
                 return Ok(ending);
             }
         }
+    }
+
+    /// Carries out what all loops are told to do, as far as it is new.
+    pub(crate) fn obey(&mut self) {
+        let Some(news) = self.crew.orders.news(self.obeyed) else { return };
+        let News { number, policy, retire, drain, stop } = news;
+        self.obeyed = number;
+        if let Some(policy) = policy {
+            self.handle(Input::NewPolicy { policy });
+        }
+        if let Some(timeout) = retire {
+            self.handle(Input::Retire { timeout });
+        }
+        if let Some(until) = drain {
+            drop(self.shut_entrance());
+            self.handle(Input::Drain { timeout: until.saturating_duration_since(Instant::now()) });
+        }
+        if stop {
+            self.ending = Some(Ending::Forced);
+        }
+        self.crew.orders.done(self.lane.index(), number);
     }
 
     /// Ends those syncs whose clients have got everything. The first `before` of them came before the last
@@ -314,8 +306,8 @@ impl Worker {
 
     /// Waits for events, until the next timer, or not at all when there is work left.
     fn wait(&mut self, events: &mut Events, hasty: bool) -> io::Result<()> {
-        let next =
-            [self.core.poll_timeout(), self.accept_again, self.offenders.next()].into_iter().flatten().min();
+        let next = [self.core.poll_timeout(), self.entrance.again, self.crew.complaints.next()];
+        let next = next.into_iter().flatten().min();
         let timeout = match next {
             _ if hasty || !self.work.is_empty() || self.desk.is_busy() || self.closing.is_busy() => {
                 Some(Duration::ZERO)
@@ -332,7 +324,7 @@ impl Worker {
         for event in events {
             match Source::of(event.token()) {
                 Some(Source::Listener(number)) => {
-                    if let Some(listening) = self.listeners.get_mut(number as usize) {
+                    if let Some(listening) = self.entrance.listeners.get_mut(number as usize) {
                         listening.ready = true;
                     }
                 }
@@ -342,8 +334,12 @@ impl Worker {
                         self.handle(Input::Resolved { lookup, result });
                     }
                     self.take_recorded();
+                    self.obey();
+                    self.take_arrivals();
                 }
-                Some(Source::Signals) => signals.extend(self.signals.take()),
+                Some(Source::Signals) => {
+                    signals.extend(self.signals.iter_mut().flat_map(Signals::take));
+                }
                 Some(Source::Client(slot)) => {
                     if let Some(pipe) = self.pipes.in_slot(slot) {
                         pipe.note(event);
@@ -462,39 +458,6 @@ impl Worker {
                 return self.schedule(Work::Socket(id));
             }
         }
-    }
-
-    fn accept_clients(&mut self) {
-        let now = Instant::now();
-        if self.accept_again.is_some_and(|at| at <= now) {
-            self.accept_again = None;
-        }
-        for _ in 0..ACCEPTS_PER_TURN {
-            if self.accept_again.is_some() {
-                return;
-            }
-            // The first path that somebody waits at, then the next one.
-            let Some(listening) = self.listeners.iter_mut().find(|listening| listening.ready) else { return };
-            match listening.listener.accept() {
-                Ok(Some(stream)) => {
-                    self.starved = false;
-                    let path = listening.listener.path().display().to_string();
-                    if let Err(error) = self.add_client_by(stream, Some(path), None) {
-                        let text = format!("a client could not be taken in: {error}");
-                        self.complain_of(Offender::Others, Offence::Refused, text);
-                    }
-                }
-                Ok(None) => listening.ready = false,
-                Err(error) => {
-                    if !std::mem::replace(&mut self.starved, true) {
-                        tracing::warn!(errno = errno(&error), "no new clients until that is over: {error}");
-                    }
-                    self.accept_again = Some(now + ACCEPT_PAUSE);
-                }
-            }
-        }
-        // More may wait, and no event will say so.
-        self.accept_again.get_or_insert(now);
     }
 }
 

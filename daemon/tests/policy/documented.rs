@@ -1,5 +1,6 @@
 //! What `docs/policy.md` lists is what there is.
 
+use luasocketd::core::LOOPS_MAX;
 use luasocketd::core::policy::{Audit, Durability, IPV4, IPV6, ROTATE_AGE, ROTATE_BYTES, Verb};
 
 const DOCUMENTED: &str = include_str!("../../../docs/policy.md");
@@ -13,6 +14,12 @@ fn every_special_range_and_every_verb_is_listed() {
     for verb in Verb::ALL {
         assert!(DOCUMENTED.contains(&format!("| `{}` |", verb.name())), "{verb:?}");
     }
+}
+
+#[test]
+fn how_many_loops_there_may_be_is_listed() {
+    let row = DOCUMENTED.lines().find(|line| line.starts_with("| `workers` |")).unwrap();
+    assert!(row.contains(&format!("1 (default) to {LOOPS_MAX}")), "{row}");
 }
 
 #[test]

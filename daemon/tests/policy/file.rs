@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use luasocketd::core::budget::{Limits, Resource};
-use luasocketd::core::policy::{Accounts, Audit, Decision, Durability, Policy, Profile, Subject, Unfit};
+use luasocketd::core::policy::{
+    Accounts, Audit, Decision, Durability, Policy, Profile, Subject, Unfit, Workers,
+};
 
 use super::connect;
 
@@ -105,6 +107,18 @@ fn all_that_it_may_say_is_read() {
 }
 
 #[test]
+fn how_many_loops_there_are_is_read_and_need_not_be_said() {
+    let of = |line: &str| read(&format!("{line}\n[[profile]]\nname = \"x\"\n"));
+    assert_eq!(of("").unwrap().workers, None);
+    assert_eq!(of("workers = 3").unwrap().workers, Some(Workers::count(3).unwrap()));
+    assert_eq!(of("workers = \"auto\"").unwrap().workers, Some(Workers::Auto));
+    for wrong in ["workers = 0", "workers = 65", "workers = \"x\"", "workers = -1", "workers = true"] {
+        let error = of(wrong).unwrap_err().to_string();
+        assert!(error.starts_with("p.toml:1: `workers`"), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn where_the_audit_trail_is_kept_is_read_and_need_not_be_said() {
     let whole = Audit {
         directory: "/var/log/luasocketd".into(),
@@ -158,7 +172,7 @@ fn a_wrong_file_is_refused_with_its_line_and_what_would_be_right() {
         (
             "colour = 1\n[[profile]]\nname = \"x\"".to_owned(),
             1,
-            "the file has no key `colour`; its keys are `enforce_now`, `audit`, `profile`",
+            "the file has no key `colour`; its keys are `enforce_now`, `workers`, `audit`, `profile`",
         ),
         (
             "enforce_now = \"yes\"\n[[profile]]\nname = \"x\"".to_owned(),

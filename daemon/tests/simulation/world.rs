@@ -104,7 +104,8 @@ impl World {
         let mut limits = LIMITS;
         // Enough for a ring in some worlds, so that there is not too much for all else in the others.
         limits.bytes += if random.once_in(2) { RING_BYTES } else { 0 };
-        let config = Config { policy, limits: limits.clone(), timeouts, recorded, rings: true };
+        let config =
+            Config { policy, limits: limits.clone(), timeouts, recorded, rings: true, ..Config::default() };
         let core = Core::new(config, start);
         let mut world = World {
             core,

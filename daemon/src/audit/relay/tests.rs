@@ -10,12 +10,20 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start(settings: &Settings, before: Option<UnixStream>) -> Trail {
-    let mut trail = Trail::start_after(settings, before.is_some(), || {}).unwrap();
-    if let Some(before) = before {
-        trail.hear(before).unwrap();
-    }
-    trail
+    start_for(settings, before, 1).remove(0)
 }
+
+/// The trails of so many loops.
+fn start_for(settings: &Settings, before: Option<UnixStream>, loops: usize) -> Vec<Trail> {
+    let wakes = (1..loops).map(|_| nothing as fn());
+    let (mut first, others) = Trail::start_after(settings, before.is_some(), nothing as fn(), wakes).unwrap();
+    if let Some(before) = before {
+        first.hear(before).unwrap();
+    }
+    [first].into_iter().chain(others).collect()
+}
+
+fn nothing() {}
 
 fn wait(trail: &Trail, what: &str, is_so: impl Fn(&Trail) -> bool) {
     let begin = Instant::now();
@@ -79,6 +87,33 @@ fn both_daemons_are_on_one_record() {
     let ids: std::collections::BTreeSet<String> =
         entries(&settings.directory).into_iter().map(|entry| entry.event.id).collect();
     assert_eq!(ids.len(), 5 + 4, "five decisions, two beginnings, two ends and no more of the trail's own");
+}
+
+#[test]
+fn the_records_of_all_loops_go_over_and_their_outcomes_come_back_to_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let old = start_for(&settings, None, 2);
+    let of = |id: u64| id as usize % 2;
+    (1..=4).for_each(|id| decide(&old[of(id)], id));
+    // Any loop can give the trail up.
+    let loan = old[1].lend();
+    loan.wait().unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let new = start_for(&settings, Some(theirs), 2);
+    loan.is_taken(ours);
+    (5..=8).for_each(|id| decide(&old[of(id)], id));
+    (1..=4).for_each(|id| decide(&new[of(id)], id));
+    (1..=8).for_each(|id| assert_eq!(old[of(id)].append(over(id), false), Appended::Done));
+    assert!(old.iter().chain(&new).all(|trail| trail.take_outcomes().is_empty()), "each was told its own");
+    // The first one ends it for all, when the others have ended.
+    old.into_iter().rev().for_each(drop);
+    new[0].await_before(PATIENCE);
+    wait(&new[0], "all is written", is_level);
+    assert_eq!(ends(&settings.directory), (8, 0));
+    new.into_iter().rev().for_each(drop);
+    assert!(verify(&settings.directory, None).unwrap().is_sound());
+    assert_sound(&settings.directory);
 }
 
 #[test]

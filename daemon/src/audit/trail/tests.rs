@@ -71,6 +71,35 @@ fn killed(from: &Path, to: &Path) {
 }
 
 #[test]
+fn each_loop_hears_of_what_it_has_decided_and_the_first_one_ends_the_trail() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let watched = || {
+        let (wake, woken) = channel();
+        let wake = move || {
+            let _ = wake.send(());
+        };
+        (wake, woken)
+    };
+    let ((first, first_woken), (second, second_woken)) = (watched(), watched());
+    let (trail, mut others) = Trail::start_for(&settings, first, [second]).unwrap();
+    let first = Watched { trail, woken: first_woken };
+    let second = Watched { trail: others.remove(0), woken: second_woken };
+    for id in 1..=50 {
+        let decider = if id % 2 == 1 { &first } else { &second };
+        assert_eq!(decider.decide(id), Ok(()));
+    }
+    assert!(first.trail.take_outcomes().is_empty() && second.trail.take_outcomes().is_empty());
+    // The end of another loop ends nothing.
+    drop(second);
+    assert_eq!(first.decide(51), Ok(()));
+    first.trail.stop().unwrap();
+    let decisions = actions(&settings.directory).iter().filter(|action| action.ends_with("-decided")).count();
+    assert_eq!(decisions, 51);
+    assert_sound(&settings.directory);
+}
+
+#[test]
 fn a_decision_is_on_disk_when_its_outcome_comes() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
@@ -307,7 +336,7 @@ fn a_trail_rotates_by_size_and_what_is_open_stays_known() {
         let _ = watched.trail.append(over(id), false);
     }
     watched.wait("all are written", |state| state.queued == 0);
-    watched.trail.note(Own::PolicyLoaded, "p.toml");
+    watched.trail.notes().note(Own::PolicyLoaded, "p.toml");
     watched.wait("all are written", |state| state.queued == 0);
     let copy = Settings { directory: directory.path().join("copy"), ..settings.clone() };
     drop(watched);

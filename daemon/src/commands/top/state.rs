@@ -262,6 +262,7 @@ pub mod tests {
                 lookup_times: Default::default(),
                 connect_times: Default::default(),
             },
+            workers: 1,
             turn_times: Default::default(),
             audit: None,
         }

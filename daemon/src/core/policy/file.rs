@@ -18,10 +18,11 @@ use super::rates::Rates;
 use super::rule::{Place, Rule};
 use super::verdict::Decision;
 use super::who::{ClientName, Who};
+use super::workers::Workers;
 use super::{Policy, host};
 
 /// What the file may say outside of profiles, in one, and in the tables.
-const FILE_KEYS: &[&str] = &["enforce_now", "audit", "profile"];
+const FILE_KEYS: &[&str] = &["enforce_now", "workers", "audit", "profile"];
 const PROFILE_KEYS: &[&str] = &[
     "name",
     "uid",
@@ -121,6 +122,7 @@ impl Source<'_> {
         }
         let mut policy = Policy::of(profiles.into_iter().map(|(_, profile)| profile).collect());
         policy.enforce_now = self.flag(root, "enforce_now")?;
+        policy.workers = root.get("workers").map(|value| self.workers(value)).transpose()?;
         policy.audit = root.get("audit").map(|value| self.audit(value)).transpose()?;
         Ok(policy)
     }
@@ -338,6 +340,14 @@ impl Source<'_> {
         }
         audit.keep = table.get("keep").map(|value| self.number(value, "keep", 1)).transpose()?;
         Ok(audit)
+    }
+
+    fn workers(&self, value: &Value<'_>) -> Result<Workers, FileError> {
+        let workers = match value.get_ref() {
+            DeValue::String(text) => text.parse(),
+            _ => Workers::count(self.number(value, "workers", 0)?),
+        };
+        workers.map_err(|error| self.error(value.span(), format!("`workers`: {error}")))
     }
 
     fn durability(&self, value: &Value<'_>) -> Result<Durability, FileError> {

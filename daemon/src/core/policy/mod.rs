@@ -6,6 +6,7 @@
 
 mod address;
 mod audit;
+mod crowd;
 mod file;
 mod host;
 mod ports;
@@ -16,9 +17,11 @@ mod rules;
 mod special;
 mod verdict;
 mod who;
+mod workers;
 
 pub use address::{Network, parse_address};
 pub use audit::{Audit, Durability, ROTATE_AGE, ROTATE_BYTES};
+pub use crowd::{Crowd, Seat};
 pub use file::{Accounts, FileError, TIMEOUT_MAX};
 pub(crate) use host::is_plain_path;
 pub use profile::Profile;
@@ -28,6 +31,7 @@ pub use rules::Rules;
 pub use special::{IPV4, IPV6, Special};
 pub use verdict::{Act, Decision, Judgement, Verdict, Why};
 pub use who::{ClientName, Subject, Who};
+pub use workers::{Workers, WorkersError};
 
 use std::sync::Arc;
 
@@ -41,6 +45,8 @@ pub struct Policy {
     pub enforce_now: bool,
     /// Where the audit trail is kept; without it none is.
     pub audit: Option<Audit>,
+    /// How many event loops there are, if it is said here.
+    pub workers: Option<Workers>,
 }
 
 /// Why a client has no profile.
@@ -61,12 +67,23 @@ impl Policy {
     }
 
     fn of(profiles: Vec<Profile>) -> Self {
-        Policy { profiles: profiles.into_iter().map(Arc::new).collect(), enforce_now: false, audit: None }
+        let profiles = profiles.into_iter().map(Arc::new).collect();
+        Policy { profiles, ..Policy::default() }
     }
 
     /// Every profile, in the order of the file.
     pub fn profiles(&self) -> &[Arc<Profile>] {
         &self.profiles
+    }
+
+    /// Comes in the place of `before`: clients that have a profile there are those of its namesake here already, so that
+    /// limits of profiles hold while some loops have the one and some the other policy.
+    pub fn succeed(&mut self, before: &Policy) {
+        for profile in &mut self.profiles {
+            if let Some(namesake) = before.profiles.iter().find(|other| other.name == profile.name) {
+                Arc::make_mut(profile).crowd = namesake.crowd.clone();
+            }
+        }
     }
 
     /// The profile that is for a client.

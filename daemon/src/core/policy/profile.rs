@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::super::budget::{Limits, Resource};
+use super::crowd::Crowd;
 use super::rates::Rates;
 use super::rule::{Rule, Verb};
 use super::rules::Rules;
@@ -29,6 +30,8 @@ pub struct Profile {
     pub connect_timeout: Option<Duration>,
     /// How long a closed socket goes on delivering, where that is not the daemon's own time.
     pub linger: Option<Duration>,
+    /// Those that have it now.
+    pub crowd: Crowd,
 }
 
 impl Profile {
