@@ -40,6 +40,9 @@ pub use message::{
 pub use options::{OptionKind, OptionValue, SocketOption};
 pub use reader::FrameReader;
 #[cfg(not(loom))]
-pub use ring::{BadMark, Direction as RingDirection, Part, RING_SIZE, Ring, RingReceiver, RingSender};
+pub use ring::{
+    BadMark, Direction as RingDirection, Memory as RingMemory, Part, RING_SIZE, Ring, RingReceiver,
+    RingSender, Word as RingWord,
+};
 pub use types::{Address, Direction, Family, Kind, SocketId};
 pub use window::{Overrun, ReceiveWindow, SendWindow};

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 
 use super::terminal;
-use crate::cli::{JailOptions, PolicyOptions, TrailOptions};
+use crate::cli::{JailOptions, PolicyOptions, SPIN, TrailOptions};
 use crate::confine::{self, Confinement};
 use crate::jail::{Fence, Keeper, Strictness, check};
 
@@ -127,7 +127,12 @@ impl Jailed {
         // What the command leaves behind becomes a child of this process, which waits for its end.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let signals = Signals::catch(&caught(&ignored()?))?;
-        let config = Config { policy: Policy::new(policy.allow.clone()), rings: true, ..Config::default() };
+        let config = Config {
+            policy: Policy::new(policy.allow.clone()),
+            rings: true,
+            spin: SPIN,
+            ..Config::default()
+        };
         let mut worker = Worker::new(config, signals)?;
         // Its thread starts no process either.
         if let Some(settings) = trail.settings(None, Durability::Relaxed) {

@@ -44,6 +44,9 @@ pub struct Config {
     pub recorded: bool,
     /// Whether busy clients get memory to share.
     pub rings: bool,
+    /// How long the shell looks at the empty ring of a client that has just sent something until it lets the client
+    /// wake it.
+    pub spin: Duration,
     /// Which of the daemon's loops this one is.
     pub lane: Lane,
 }

@@ -43,7 +43,7 @@ impl Worker {
             Action::Notify { client, note } => self.tell(client, |out| encode_note(out, &note)),
             Action::Sync { client, request } => self.syncs.push(Sync { client, request, looks: 0 }),
             Action::MakeRing { client, request } => {
-                let made = SharedRing::create().map(|(ring, file)| {
+                let made = SharedRing::create(self.spin).map(|(ring, file)| {
                     if let Some(pipe) = self.pipes.get_mut(client) {
                         pipe.offer(ring, file);
                     }

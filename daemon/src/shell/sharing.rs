@@ -14,15 +14,6 @@ use socket2::Socket;
 use super::queue::{ByteQueue, Pool};
 use super::unsafe_ring::send_parts;
 
-/// How long an empty ring is looked at again and again before its reader goes to sleep. A script that sends again and
-/// again has written by then, and needs no system call to wake anybody.
-fn patience() -> Duration {
-    static P: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
-    *P.get_or_init(|| {
-        Duration::from_micros(std::env::var("SPIN").ok().and_then(|s| s.parse().ok()).unwrap_or(20))
-    })
-}
-
 /// How much is copied out of a ring at once: small frames come together, large ones are not copied (below).
 const PART: usize = 16 * 1024;
 
@@ -39,6 +30,9 @@ pub(crate) struct SharedRing {
     pub(crate) reads: bool,
     /// Frames may wait here.
     ready: bool,
+    /// How long it is looked at, once it is empty, before its reader goes to sleep: a script that sends again and again
+    /// has written by then, and needs no system call to wake anybody.
+    spin: Duration,
     /// Whether the client has asked for something, or sent a little, since it was looked at: then more is to come.
     eager: bool,
     /// Since when it has been empty, if that is known.
@@ -46,10 +40,11 @@ pub(crate) struct SharedRing {
 }
 
 impl SharedRing {
-    /// A ring that nobody uses yet, and the descriptor for the client.
-    pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
+    /// A ring that nobody uses yet, looked at for so long once it is empty, and the descriptor for the client.
+    pub(crate) fn create(spin: Duration) -> io::Result<(Self, OwnedFd)> {
         let (ring, file) = Ring::create()?;
         let shared = SharedRing {
+            spin,
             ring,
             reader: FrameReader::new(),
             reads: false,
@@ -80,7 +75,7 @@ impl SharedRing {
         let waiting = self.ring.receiver.waiting()?;
         if waiting == 0 || self.is_cut_large(waiting)? {
             let now = Instant::now();
-            if !self.eager || now.duration_since(*self.quiet.get_or_insert(now)) >= patience() {
+            if !self.eager || now.duration_since(*self.quiet.get_or_insert(now)) >= self.spin {
                 self.ready = !self.ring.receiver.sleeps(waiting)?;
                 self.quiet = None;
             } else {
