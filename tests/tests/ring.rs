@@ -123,7 +123,7 @@ impl Client {
         own.write_all(&request(1000, "ring", &[])).unwrap();
         let (answer, file) = receive(&own);
         assert!(answer.len() < 100, "{answer:?}");
-        let ring = Ring::open(&file.expect("the answer brings a descriptor")).unwrap();
+        let ring = Ring::open(file.expect("the answer brings a descriptor")).unwrap();
         Client { pipe, ring }
     }
 
@@ -190,12 +190,15 @@ fn what_was_written_to_a_ring_arrives_although_its_client_has_gone() {
     assert_eq!(come, expected);
 }
 
+/// What a client does, given itself and its connection.
+type Offence = fn(&mut Client, u64);
+
 #[test]
 fn a_client_that_breaks_the_rules_of_its_ring_is_let_go_and_nobody_else_notices() {
     let daemon = Daemon::start();
     let (listener, port) = network::listener();
     let mut polite = Pipe::greeted(&daemon);
-    let break_ring: [(&str, fn(&mut Client, u64)); 8] = [
+    let offences: [(&str, Offence); 8] = [
         ("begins twice", |client, _| client.write(&notification("ring-begin", &[]))),
         ("ends what nobody wants back", |client, _| client.write(&notification("ring-end", &[]))),
         ("speaks beside its ring", |client, _| {
@@ -217,7 +220,7 @@ fn a_client_that_breaks_the_rules_of_its_ring_is_let_go_and_nobody_else_notices(
             mark.store(1 << 31, Ordering::Release);
         }),
     ];
-    for (what, act) in break_ring {
+    for (what, act) in offences {
         let (mut client, socket) = Client::connected(&daemon, port);
         let mut peer = network::accept(&listener);
         act(&mut client, socket);
