@@ -340,6 +340,7 @@ pub(crate) fn shutting_down() -> Failure {
 mod tests {
     use super::super::options::GROUPS_MAX;
     use super::super::recording::PEERS_MAX;
+    use super::super::sharing::{RING_BYTES, RING_IDLE, RINGS_MAX};
     use super::*;
 
     #[test]
@@ -354,6 +355,10 @@ mod tests {
             assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
         }
         assert!(documented.contains(&format!("and {PIPE_BYTES} for the pipe")));
+        assert!(documented.contains(&format!("is charged with {RING_BYTES} bytes")));
+        for row in [format!("| rings | {RINGS_MAX} |"), format!("| ring idle | {} |", RING_IDLE.as_secs())] {
+            assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
+        }
         assert!(documented.contains(&format!("at most {GROUPS_MAX} multicast groups")));
         let audited = include_str!("../../../docs/audit.md");
         assert!(audited.contains(&format!("At most {PEERS_MAX} peers")));
