@@ -245,8 +245,7 @@ impl Pipe {
         }
         let Some(ring) = &mut self.ring else { return Arrival::Nothing };
         let read = ring.read(pool);
-        let wakes = ring.takes_wake();
-        if wakes {
+        if ring.wakes_writer() {
             self.ring_bell();
         }
         match read {
@@ -308,7 +307,7 @@ impl Pipe {
             self.out = out;
             done?;
         }
-        if std::mem::take(&mut self.wrote) && self.ring.as_ref().is_some_and(|ring| ring.takes_wake()) {
+        if std::mem::take(&mut self.wrote) && self.ring.as_ref().is_some_and(|ring| ring.wakes_reader()) {
             self.ring_bell();
         }
         if self.deaf {
@@ -323,7 +322,7 @@ impl Pipe {
             return Ok(());
         };
         ring.write(queue, pool)?;
-        if ring.takes_wake() {
+        if ring.wakes_reader() {
             self.ring_bell();
         }
         Ok(())

@@ -184,10 +184,14 @@ impl SharedRing {
         Ok(())
     }
 
-    /// Whether the client sleeps, and has to be woken for what was done.
-    pub(crate) fn takes_wake(&self) -> bool {
-        // Both are asked: each is a word of its own.
-        self.ring.sender.takes_wake() | self.ring.receiver.takes_wake()
+    /// Whether the client sleeps until something is written, and has to be woken for what was.
+    pub(crate) fn wakes_reader(&self) -> bool {
+        self.ring.sender.takes_wake()
+    }
+
+    /// Whether the client sleeps until there is room, and has to be woken for what was read.
+    pub(crate) fn wakes_writer(&self) -> bool {
+        self.ring.receiver.takes_wake()
     }
 }
 
