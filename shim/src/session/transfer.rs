@@ -1,6 +1,5 @@
 //! Sending and receiving: between the script's strings and the pipe's credit.
 
-use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -87,30 +86,23 @@ impl Session {
         }
     }
 
-    /// Copies the answer to a pattern into `room`, if it is here and has room there; gives its length and how many
-    /// bytes [`Session::commit`] has to take.
-    pub(crate) fn glance(
+    /// Gives the answer to a pattern to `read`, if it is here as it is wanted; and how many bytes [`Session::commit`] has
+    /// to take.
+    pub(crate) fn glance<T>(
         &self,
         key: Key,
         pattern: Pattern,
-        room: &mut [MaybeUninit<u8>],
-    ) -> Option<(usize, usize)> {
+        read: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Option<(T, usize)> {
         let sockets = self.sockets.borrow();
         let State::Connected(line) = &sockets.get(key.0)?.state else { return None };
         let mut mux = line.pipe.mux();
         mux.look_at(line.id);
         let stream = mux.stream(line.id)?;
-        let piece = Scan::new(pattern).advance(stream.unread())?;
-        let bytes = stream.unread().get(piece.start..piece.start + piece.length)?;
-        let has_returns = piece.drop_returns && memchr::memchr(b'\r', bytes).is_some();
-        if has_returns || bytes.len() > room.len() {
-            return None;
-        }
-        for (place, byte) in room.iter_mut().zip(bytes) {
-            place.write(*byte);
-        }
+        let (length, take) = whole_answer(stream.unread(), pattern)?;
+        let answer = read(&stream.unread()[..length])?;
         stream.peek();
-        Some((piece.length, piece.take))
+        Some((answer, take))
     }
 
     /// Drops bytes, or the datagram, that the script has got now, so that the daemon may send more.
@@ -243,6 +235,21 @@ fn look_for(stream: &mut Stream, scan: &mut Scan) -> Result<Received, (Piece, u3
         Some(End::Eof) => Ok(Received { piece, stopped: Some(Stopped::Eof) }),
         Some(End::Broken(failure)) => Ok(Received { piece, stopped: Some(Stopped::Failed(failure)) }),
         None => Err((piece, stream.claim())),
+    }
+}
+
+/// How many of the unread bytes are the answer to a pattern, and how many it takes, where no byte has to be left out.
+fn whole_answer(unread: &[u8], pattern: Pattern) -> Option<(usize, usize)> {
+    match pattern {
+        Pattern::Line(_) => {
+            let end = memchr::memchr2(b'\n', b'\r', unread)?;
+            (unread[end] == b'\n').then_some((end, end + 1))
+        }
+        Pattern::Count(count) => {
+            let count = usize::try_from(count).ok().filter(|count| *count <= unread.len())?;
+            Some((count, count))
+        }
+        Pattern::All | Pattern::Word | Pattern::Peek => None,
     }
 }
 

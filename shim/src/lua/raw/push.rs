@@ -23,7 +23,7 @@ pub(super) const SLOTS: c_int = 8;
 const SHORT: usize = 1024;
 
 /// Whether Lua copies a string before it may collect garbage. The older ones collect first.
-const COPIES_FIRST: bool = cfg!(any(feature = "lua53", feature = "lua54", feature = "lua55"));
+pub(super) const COPIES_FIRST: bool = cfg!(any(feature = "lua53", feature = "lua54", feature = "lua55"));
 
 /// Pushes one result. `made` is the position of the object that the function makes.
 ///

@@ -8,10 +8,11 @@ use mlua::ffi;
 
 use super::entry::without_panic;
 use super::object::{self, Home};
+use super::push::COPIES_FIRST;
 use crate::lua::function::Class;
 use crate::pattern::{Pattern, Returns};
 
-/// Longer pieces go the long way, where the copy is what costs.
+/// Where Lua may collect garbage before it copies, longer pieces go the long way: over memory of Lua's own.
 const SHORT: usize = 1024;
 
 /// Pushes the results of a `receive` of LuaSocket 3.1 that need nothing but what is here; gives their number. With
@@ -32,9 +33,22 @@ pub(super) unsafe fn receive(state: *mut ffi::lua_State, home: &Home) -> Option<
             _ => pattern(state)?,
         };
         let (session, key) = (home.session()?, object::key_at(state, 1));
-        let mut short = [MaybeUninit::<u8>::uninit(); SHORT];
-        let (length, take) = without_panic(|| session.glance(key, pattern, &mut short)).flatten()?;
-        ffi::lua_pushlstring(state, short.as_ptr().cast(), length);
+        let mut short = MaybeUninit::<[u8; SHORT]>::uninit();
+        let room = short.as_mut_ptr().cast::<u8>();
+        let read = |bytes: &[u8]| {
+            if COPIES_FIRST {
+                return Some((bytes.as_ptr(), bytes.len()));
+            }
+            if bytes.len() > SHORT {
+                return None;
+            }
+            // So many bytes have room there, which is no part of the session.
+            room.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            Some((room.cast_const(), bytes.len()))
+        };
+        let ((bytes, length), take) = without_panic(|| session.glance(key, pattern, read)).flatten()?;
+        // Where they are the session's own, they stay where they are until Lua has copied them.
+        ffi::lua_pushlstring(state, bytes.cast(), length);
         ffi::lua_pushnil(state);
         ffi::lua_pushnil(state);
         without_panic(|| session.commit(key, take));
