@@ -1,7 +1,7 @@
 //! Every interleaving of a writer and a reader, with the weak memory of the language's model: nothing is lost, read
 //! before it is written or overwritten before it is read, and nobody sleeps for good.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p luasocketd-protocol --lib interleavings`
+//! `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p luasocketd-protocol --lib interleavings`
 
 use loom::cell::UnsafeCell;
 use loom::model::Builder;
