@@ -99,6 +99,7 @@ pub const ALLOWED: &[Allowed] = &[
             &[is(1, libc::TCGETS as u32)],
             &[is(1, libc::TIOCGWINSZ as u32)],
             &[is(1, libc::SIOCGIFINDEX as u32)],
+            &[is(1, libc::SIOCGIFNAME as u32)],
             &[is(1, libc::SIOCGIFCONF as u32)],
             &[is(1, libc::SIOCGIFFLAGS as u32)],
             &[is(1, libc::SIOCGIFADDR as u32)],

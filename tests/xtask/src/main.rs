@@ -70,7 +70,8 @@ fn test(args: &[String]) -> Result<(), String> {
     modules::build_all(true)?;
     modules::build_interpreter()?;
     process::cargo(&["build", "--package", "luasocketd"])?;
-    let mut test = vec!["test", "--workspace"];
+    // Who has waited for the build wants to hear of every failure.
+    let mut test = vec!["test", "--workspace", "--no-fail-fast"];
     test.extend(args.iter().map(String::as_str));
     process::cargo(&test)?;
     // Whoever names tests means the workspace's.
