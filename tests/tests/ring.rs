@@ -134,6 +134,8 @@ impl Client {
         assert_eq!(failure, Value::Nil);
         let socket = result.list()[0].number();
         assert!(client.pipe.write(&notification("ring-begin", &[])));
+        let begun = Value::List(vec![2.into(), "ring-begin".into(), Value::List(vec![])]);
+        while client.pipe.message().expect("the daemon begins, too") != begun {}
         (client, socket)
     }
 
