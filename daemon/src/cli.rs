@@ -214,8 +214,14 @@ pub struct ServeOptions {
     pub no_rings: bool,
     /// How many microseconds the daemon looks for more from a busy client before it sleeps, 0 to 1000: answers come
     /// faster, for processor time that nobody else wants.
-    #[arg(long, value_name = "MICROSECONDS", default_value = "50", value_parser = parse_spin, conflicts_with = "no_rings")]
-    pub spin: Duration,
+    #[arg(
+        long,
+        value_name = "MICROSECONDS",
+        default_value_t = SPIN,
+        value_parser = clap::value_parser!(u64).range(..=SPIN_MAX),
+        conflicts_with = "no_rings"
+    )]
+    pub spin: u64,
     /// How many seconds clients may go on after SIGTERM. A second SIGTERM ends the daemon at once.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub drain_timeout: Duration,
@@ -365,19 +371,12 @@ fn parse_verb(text: &str) -> Result<Verb, String> {
     found.copied().ok_or_else(|| format!("a verb is one of {}", names.join(", ")))
 }
 
-/// The spin of a daemon that nobody has told otherwise: longer than a peer on the same machine takes to answer.
-pub const SPIN: Duration = Duration::from_micros(50);
+/// The spin of a daemon that nobody has told otherwise, in microseconds: longer than a peer on the same machine takes to
+/// answer.
+pub const SPIN: u64 = 50;
 
 /// A longer one would be a wait that burns a processor.
-const SPIN_MAX: Duration = Duration::from_millis(1);
-
-fn parse_spin(text: &str) -> Result<Duration, String> {
-    let spin = text.parse().map(Duration::from_micros).map_err(|error| format!("{error}"))?;
-    match spin {
-        spin if spin > SPIN_MAX => Err(format!("at most {} microseconds", SPIN_MAX.as_micros())),
-        spin => Ok(spin),
-    }
-}
+const SPIN_MAX: u64 = 1000;
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
@@ -397,6 +396,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_spin_is_the_documented_one() {
+        let documented = include_str!("../../docs/data-plane.md");
+        assert!(documented.contains(&format!("for {SPIN} µs (`--spin`)")));
+        let cli = Cli::parse_from(["luasocketd", "serve"]);
+        let Command::Serve(serve) = cli.command else { panic!("{cli:?}") };
+        assert_eq!(serve.spin, SPIN);
+        assert!(Cli::try_parse_from(["luasocketd", "serve", "--spin", "1001"]).is_err());
     }
 
     #[test]

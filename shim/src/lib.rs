@@ -18,6 +18,7 @@
 
 mod buffer;
 mod find;
+mod frames;
 mod limits;
 mod link;
 mod lua;

@@ -46,9 +46,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// From here on the daemon may hand over the ring's descriptor.
-    pub(crate) fn expect_file(&mut self) {
-        self.expects_file = true;
+    /// From here on the daemon may hand over the ring's descriptor, or may not.
+    pub(crate) fn expect_file(&mut self, expects: bool) {
+        self.expects_file = expects;
     }
 
     /// Opens the ring whose descriptor was handed over; whether that went well. It may be no ring, and the process may

@@ -8,17 +8,15 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use luasocketd_protocol::{
-    Call, ClientNote, Code, DATA_HEADER, Failure, FrameReader, Hello, HelloReply, MAX_DATA, MAX_FRAME,
-    RingBegin, RingEnd, SocketId, Sync, VERSION, data_header, plain_data_head,
-};
+use luasocketd_protocol::{Call, Code, Failure, Hello, HelloReply, SocketId, Sync, VERSION};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::find::NoPipe;
+use crate::frames::{Frames, READS_AT_ONCE};
 use crate::limits::Until;
-use crate::link::{Link, Stuck};
-use crate::mux::{Mux, Reply, RingNews, Ticket};
+use crate::link::Stuck;
+use crate::mux::{Mux, Reply, Ticket};
 use crate::stream::closed;
 use crate::unsafe_fork::Birthplace;
 
@@ -34,22 +32,6 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
 /// What came within this time before a call may be seen by the next one: looking costs a system call.
 const FRESH: Duration = Duration::from_millis(1);
-
-/// Reads from the pipe at one look; a flood must not keep a call from its own work.
-const READS_AT_ONCE: usize = 4;
-
-/// What a pipe has to do until it asks for memory to share: so many system calls, a KiB moved counted as one more. A
-/// script that does less is done before it would pay.
-const BUSY: u64 = 256;
-
-/// How much more it has to do when it was refused, until it asks again.
-const BUSY_AFTER_REFUSAL: u64 = 1 << 20;
-
-/// How much is copied out of a ring at once: small frames come together, large data is not copied with them.
-const PART: usize = 16 * 1024;
-
-/// Data of this size goes from the ring to its socket in one copy.
-const STRAIGHT_MIN: usize = 2 * 1024;
 
 /// How long a call waits at the most until a host that watches its scripts is asked again.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
@@ -85,25 +67,13 @@ pub(crate) struct Pipe {
     fd: OwnedFd,
     /// The process that owns it; a forked child is another one.
     owner: Birthplace,
-    state: RefCell<State>,
+    state: RefCell<Frames>,
     /// When it was last read, the ring or the descriptor.
     looked: Cell<Instant>,
     /// When the descriptor itself was last read.
     heard: Cell<Instant>,
     /// The kernel takes no more at the moment.
     full: Cell<bool>,
-}
-
-#[derive(Debug)]
-struct State {
-    reader: FrameReader,
-    ring_reader: FrameReader,
-    link: Link,
-    /// What was queued before frames were to go the other way: these bytes go the old one.
-    turn: Option<usize>,
-    /// What is left to do until the pipe counts as busy.
-    idle: u64,
-    mux: Mux,
 }
 
 impl Pipe {
@@ -118,19 +88,11 @@ impl Pipe {
         lua: &str,
         limit: Duration,
     ) -> Result<Result<(Pipe, HelloReply), NoPipe>, Interrupted> {
-        let state = State {
-            reader: FrameReader::new(),
-            ring_reader: FrameReader::new(),
-            link: Link::default(),
-            turn: None,
-            idle: BUSY,
-            mux: Mux::default(),
-        };
         let (owner, now) = (Birthplace::here(), Instant::now());
         let pipe = Pipe {
             fd,
             owner,
-            state: RefCell::new(state),
+            state: RefCell::default(),
             looked: Cell::new(now),
             heard: Cell::new(now),
             full: Cell::new(false),
@@ -151,7 +113,7 @@ impl Pipe {
 
     /// The state of everything on this pipe. Not to be held while anything waits.
     pub(crate) fn mux(&self) -> RefMut<'_, Mux> {
-        RefMut::map(self.state.borrow_mut(), |state| &mut state.mux)
+        RefMut::map(self.state.borrow_mut(), Frames::mux)
     }
 
     /// Whether this process may use the pipe, and it lives.
@@ -208,7 +170,7 @@ impl Pipe {
         self.check_owner();
         loop {
             let mut state = self.state.borrow_mut();
-            if state.mux.unwritten().is_empty() {
+            if state.mux().unwritten().is_empty() {
                 return;
             }
             match state.write_on(self.fd.as_fd()) {
@@ -231,37 +193,14 @@ impl Pipe {
     pub(crate) fn send_data(&self, socket: SocketId, bytes: &[u8]) -> usize {
         self.check_owner();
         self.flush();
-        let mut state = self.state.borrow_mut();
-        let State { mux, link, idle, .. } = &mut *state;
-        if !mux.unwritten().is_empty() {
-            return 0;
-        }
-        let Some(stream) = mux.stream(socket) else { return 0 };
-        let length = bytes.len().min(stream.credit()).min(MAX_DATA);
-        if length == 0 || stream.is_broken() {
-            return 0;
-        }
-        let payload = &bytes[..length];
-        let header = data_header(socket, length as u32);
-        match link.write(self.fd.as_fd(), [&header, payload]) {
-            Ok(sent) => {
-                // A frame is never cut: what has begun has to follow.
-                stream.spend(length);
-                if sent < DATA_HEADER {
-                    mux.queue_rest(&header[sent..]);
-                }
-                if sent < DATA_HEADER + length {
-                    mux.queue_rest(&payload[sent.saturating_sub(DATA_HEADER)..]);
-                }
-                *idle = idle.saturating_sub(work(sent));
-                length
-            }
+        let sent = self.state.borrow_mut().send_data(self.fd.as_fd(), socket, bytes);
+        match sent {
+            Ok(length) => length,
             Err(Stuck::Now) => {
                 self.full.set(true);
                 0
             }
             Err(stuck) => {
-                drop(state);
                 self.on_stuck(stuck);
                 0
             }
@@ -291,7 +230,7 @@ impl Pipe {
         if polled {
             // Who waits on a descriptor sees the pipe alone: the daemon has to be told that it shall make it readable.
             for _ in 0..READS_AT_ONCE {
-                if self.sleeps() {
+                if self.state.borrow_mut().sleeps() {
                     return;
                 }
                 self.read_frames(true);
@@ -302,24 +241,8 @@ impl Pipe {
     fn read_frames(&self, pipe_too: bool) {
         let now = Instant::now();
         self.looked.set(now);
-        let mut pipe_too = pipe_too;
-        for _ in 0..READS_AT_ONCE {
-            let state = &mut *self.state.borrow_mut();
-            if state.mux.is_dead() {
-                return;
-            }
-            let by_ring = state.read_ring(self.fd.as_fd());
-            if !pipe_too && state.link.reads_ring() {
-                if by_ring {
-                    continue;
-                }
-                return;
-            }
+        if self.state.borrow_mut().read(self.fd.as_fd(), pipe_too) {
             self.heard.set(now);
-            pipe_too = state.read_pipe(self.fd.as_fd());
-            if !by_ring && !pipe_too {
-                return;
-            }
         }
     }
 
@@ -336,18 +259,18 @@ impl Pipe {
         polls: &mut Vec<PollFd<'fd>>,
     ) -> Result<Woken, Interrupted> {
         self.check_owner();
-        self.ask_when_busy();
+        self.state.borrow_mut().ask_when_busy();
         self.flush();
         if self.mux().is_dead() {
             return Ok(Woken::Ready);
         }
-        let sleeps = self.sleeps();
+        let sleeps = self.state.borrow_mut().sleeps();
         if !sleeps && polls.is_empty() {
             self.take_frames(false);
             return Ok(Woken::Ready);
         }
         let mut wanted = PollFlags::IN;
-        wanted.set(PollFlags::OUT, self.full.get() && !self.state.borrow().link.writes_ring());
+        wanted.set(PollFlags::OUT, self.full.get() && !self.state.borrow().writes_ring());
         polls.push(PollFd::from_borrowed_fd(self.fd.as_fd(), wanted));
         let woken = wait_for(host, polls, if sleeps { until } else { Until::At(Instant::now()) });
         let events = polls.pop().map_or(PollFlags::empty(), |own| own.revents());
@@ -360,29 +283,6 @@ impl Pipe {
             self.take_frames(has_frames);
         }
         if sleeps { woken } else { woken.map(|_| Woken::Ready) }
-    }
-
-    /// Whether there is nothing for this side to do but wait; the daemon is told so then.
-    fn sleeps(&self) -> bool {
-        let mut state = self.state.borrow_mut();
-        let writes = !state.mux.unwritten().is_empty();
-        match state.link.sleeps(writes) {
-            Ok(sleeps) => sleeps,
-            Err(_) => {
-                state.die_of_mark();
-                false
-            }
-        }
-    }
-
-    /// Asks for memory to share once the pipe has turned out to be busy.
-    fn ask_when_busy(&self) {
-        let mut state = self.state.borrow_mut();
-        if state.idle == 0 {
-            state.idle = u64::MAX;
-            state.link.expect_file();
-            state.mux.ask_ring();
-        }
     }
 
     /// Ends the pipe: what `send` accepted is written, within bounds.
@@ -404,15 +304,11 @@ impl Pipe {
     }
 
     fn on_stuck(&self, stuck: Stuck) {
-        match stuck {
-            Stuck::Now => {}
-            Stuck::Failed(errno) => {
-                // The daemon's last words may still be there to be read.
-                self.take_frames(true);
-                self.mux().die(&format!("the pipe failed: {errno}"));
-            }
-            Stuck::BadMark => self.state.borrow_mut().die_of_mark(),
+        if let Stuck::Failed(_) = stuck {
+            // The daemon's last words may still be there to be read.
+            self.take_frames(true);
         }
+        self.state.borrow_mut().on_stuck(stuck);
     }
 }
 
@@ -420,182 +316,6 @@ impl AsFd for Pipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-impl State {
-    /// Writes once of what waits.
-    fn write_on(&mut self, pipe: BorrowedFd<'_>) -> Result<(), Stuck> {
-        let unwritten = self.mux.unwritten();
-        let piece = &unwritten[..self.turn.unwrap_or(unwritten.len()).min(unwritten.len())];
-        let written = self.link.write(pipe, [piece, &[]])?;
-        self.mux.on_written(written);
-        self.idle = self.idle.saturating_sub(work(written));
-        if let Some(left) = &mut self.turn {
-            *left -= written;
-            if *left == 0 {
-                self.turn = None;
-                self.link.turn_writing();
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes frames out of the ring; whether there were any bytes.
-    fn read_ring(&mut self, pipe: BorrowedFd<'_>) -> bool {
-        if !self.link.reads_ring() {
-            return false;
-        }
-        match self.take_from_ring(pipe) {
-            Ok(come) => come,
-            Err(Stuck::Now) => false,
-            Err(Stuck::Failed(errno)) => {
-                self.mux.die(&format!("the pipe failed: {errno}"));
-                false
-            }
-            Err(Stuck::BadMark) => {
-                self.die_of_mark();
-                false
-            }
-        }
-    }
-
-    fn take_from_ring(&mut self, pipe: BorrowedFd<'_>) -> Result<bool, Stuck> {
-        let mut come = false;
-        while self.take_data(pipe)? {
-            come = true;
-        }
-        let waiting = self.link.waiting()?;
-        if waiting == 0 || self.mux.is_dead() {
-            return Ok(come);
-        }
-        if self.ring_reader.buffered() == 0 {
-            // Whole frames alone: data behind them goes to its socket without another copy.
-            let part = waiting.min(PART);
-            if self.link.peek_ring(&mut self.ring_reader.space(part)[..part])? {
-                let whole = self.ring_reader.filled_whole(part);
-                if whole > 0 {
-                    self.link.pass_ring(pipe, whole)?;
-                    self.handle_frames(true);
-                    return Ok(true);
-                }
-            }
-        }
-        let waiting = waiting.min(MAX_FRAME);
-        let length = self.link.read_ring(pipe, &mut self.ring_reader.space(waiting)[..waiting])?;
-        self.ring_reader.filled(length);
-        self.handle_frames(true);
-        Ok(true)
-    }
-
-    /// Takes data that comes next, if it is all here, straight to its socket.
-    fn take_data(&mut self, pipe: BorrowedFd<'_>) -> Result<bool, Stuck> {
-        let mut head = [0; DATA_HEADER];
-        if self.ring_reader.buffered() > 0 || self.mux.is_dead() || !self.link.peek_ring(&mut head)? {
-            return Ok(false);
-        }
-        let Some((socket, length)) = plain_data_head(&head).filter(|(_, length)| *length >= STRAIGHT_MIN)
-        else {
-            return Ok(false);
-        };
-        if length > MAX_DATA || DATA_HEADER + length > self.link.waiting()? {
-            return Ok(false);
-        }
-        self.link.pass_ring(pipe, DATA_HEADER)?;
-        let link = &mut self.link;
-        match self.mux.take_data(socket, length, |room| link.read_ring(pipe, room)) {
-            Ok(Some(read)) => read.map(|_| ())?,
-            // What has crossed the end of its socket.
-            Ok(None) => self.link.pass_ring(pipe, length)?,
-            Err(violation) => self.mux.die(&format!("the daemon sent {violation}")),
-        }
-        Ok(true)
-    }
-
-    /// Takes frames out of the pipe; whether there may be more.
-    fn read_pipe(&mut self, pipe: BorrowedFd<'_>) -> bool {
-        let space = self.reader.space(MAX_FRAME);
-        let room = space.len();
-        match self.link.read_pipe(pipe, space) {
-            Ok(0) => {
-                // What is in the ring came before the end.
-                while self.read_ring(pipe) {}
-                self.mux.die("the daemon closed the pipe");
-                false
-            }
-            Ok(length) => {
-                self.reader.filled(length);
-                self.idle = self.idle.saturating_sub(work(length));
-                let by_ring = self.link.reads_ring();
-                self.handle_frames(false);
-                // A short read has emptied the pipe; the ring was not looked at before its beginning.
-                length == room || by_ring != self.link.reads_ring()
-            }
-            Err(Stuck::Now) => false,
-            Err(Stuck::Failed(errno)) => {
-                self.mux.die(&format!("the pipe failed: {errno}"));
-                false
-            }
-            Err(Stuck::BadMark) => {
-                self.die_of_mark();
-                false
-            }
-        }
-    }
-
-    fn handle_frames(&mut self, by_ring: bool) {
-        loop {
-            let reader = if by_ring { &mut self.ring_reader } else { &mut self.reader };
-            let taken = match reader.next_frame() {
-                Ok(None) => return,
-                Ok(Some(frame)) => self.mux.handle_frame(frame).map_err(|violation| violation.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            if let Err(reason) = taken {
-                return self.mux.die(&format!("the daemon sent {reason}"));
-            }
-            if let Some(news) = self.mux.take_ring_news() {
-                self.on_ring_news(news);
-            }
-        }
-    }
-
-    fn on_ring_news(&mut self, news: RingNews) {
-        let is_right = match news {
-            RingNews::Refused => {
-                self.idle = BUSY_AFTER_REFUSAL;
-                true
-            }
-            RingNews::Granted if self.link.open_ring() => {
-                self.mux.note(&ClientNote::RingBegin(RingBegin {}));
-                self.turn = Some(self.mux.unwritten().len());
-                true
-            }
-            RingNews::Granted => {
-                self.mux.note(&ClientNote::RingEnd(RingEnd {}));
-                self.idle = BUSY_AFTER_REFUSAL;
-                true
-            }
-            RingNews::Begun => self.link.read_from_ring(true),
-            RingNews::Ended => {
-                self.mux.note(&ClientNote::RingEnd(RingEnd {}));
-                self.turn = Some(self.mux.unwritten().len());
-                self.idle = BUSY;
-                self.link.read_from_ring(false)
-            }
-        };
-        if !is_right {
-            self.mux.die("the daemon sent the beginning or the end of a ring that is not there");
-        }
-    }
-
-    fn die_of_mark(&mut self) {
-        self.mux.die("the daemon sent a mark of the ring that cannot be");
-    }
-}
-
-/// What bytes that one system call moves count for the pipe's being busy.
-fn work(bytes: usize) -> u64 {
-    1 + bytes as u64 / 1024
 }
 
 /// A request whose caller may be interrupted; then it is given up.

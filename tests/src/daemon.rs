@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::build::program;
@@ -168,6 +169,12 @@ impl Daemon {
     /// The job `luasocketd COMMAND`, by an operator of this daemon.
     pub fn operator(&self, command: &str) -> Job {
         Job::new(program()).arg(command).arg("--admin").arg(self.admin())
+    }
+
+    /// What a command of an operator answers, as JSON.
+    pub fn json(&self, command: &str, args: &[&str]) -> Value {
+        let text = self.operator(command).arg("--json").args(args).run().success();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     /// The directory of its socket.

@@ -28,6 +28,20 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// A script that holds a connection to it, says so, and then what has become of it when it ends.
+    pub fn holder(&self) -> String {
+        format!(
+            r#"
+            local socket = require "socket"
+            local held = assert(socket.connect("127.0.0.1", {}))
+            held:send("hold x\n")
+            print((held:receive(1))) io.stdout:flush()
+            print((select(2, held:receive())))
+            "#,
+            self.port
+        )
+    }
+
     /// Starts one on a free port.
     pub fn start() -> Peer {
         let (listener, port) = network::listener();

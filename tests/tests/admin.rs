@@ -17,26 +17,6 @@ use serde_json::Value;
 /// How long what an operator does may take to show.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A script that holds a connection, says so, and then what has become of it when it ends.
-fn holder(peer: &Peer) -> String {
-    format!(
-        r#"
-        local socket = require "socket"
-        local held = assert(socket.connect("127.0.0.1", {}))
-        held:send("hold x\n")
-        print((held:receive(1))) io.stdout:flush()
-        print((select(2, held:receive())))
-        "#,
-        peer.port()
-    )
-}
-
-/// What a command answers, as JSON.
-fn json(daemon: &Daemon, command: &str, args: &[&str]) -> Value {
-    let text = daemon.operator(command).arg("--json").args(args).run().success();
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
 /// The rows of an answer.
 fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     answer[name].as_array().unwrap_or_else(|| panic!("no {name} in {answer}"))
@@ -44,7 +24,7 @@ fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
 
 /// The mark of the only client.
 fn only_client(daemon: &Daemon) -> String {
-    let answer = json(daemon, "ps", &[]);
+    let answer = daemon.json("ps", &[]);
     let clients = rows(&answer, "clients");
     assert_eq!(clients.len(), 1, "{answer}");
     clients[0]["id"].as_str().expect("a client has a mark").to_owned()
@@ -140,7 +120,7 @@ fn reload_ends_what_is_forbidden_now_only_when_told_to() {
     let peer = Peer::start();
     let file = PolicyFile::own("allow = \"127.0.0.1\"");
     let daemon = file.daemon();
-    let mut running = Interpreter::Lua54.inline(&holder(&peer), &daemon).start();
+    let mut running = Interpreter::Lua54.inline(&peer.holder(), &daemon).start();
     assert_eq!(running.line(), "x");
     file.write(&own_profile(""));
     daemon.operator("reload").run().success();
@@ -174,7 +154,7 @@ fn ps_shows_what_scripts_have() {
     );
     let mut running = Interpreter::Lua54.inline(&script, &daemon).start();
     let names = [running.line(), running.line(), running.line()];
-    let answer = json(&daemon, "ps", &["--sockets"]);
+    let answer = daemon.json("ps", &["--sockets"]);
     let [client] = rows(&answer, "clients") else { panic!("{answer}") };
     assert_eq!(client["pid"], running.pid(), "{client}");
     assert_eq!(client["uid"], rustix::process::geteuid().as_raw(), "{client}");
@@ -211,7 +191,7 @@ fn ps_shows_what_scripts_have() {
     assert_eq!((&server["peer"], &of("master")["local"]), (&Value::Null, &Value::Null), "{answer}");
     let table = daemon.operator("ps").arg("--sockets").run().success();
     assert!(table.contains(&names[1]) && table.starts_with("CLIENT ") && !table.contains('\x1b'), "{table}");
-    let alone = json(&daemon, "ps", &[client["id"].as_str().expect("a client has a mark")]);
+    let alone = daemon.json("ps", &[client["id"].as_str().expect("a client has a mark")]);
     assert_eq!(rows(&alone, "sockets").len(), 4, "{alone}");
     let gone = daemon.operator("ps").arg("c77.1").run();
     assert_eq!((gone.status.code(), gone.errors().contains("c77.1 is not there")), (Some(1), true), "{gone}");
@@ -222,14 +202,14 @@ fn ps_shows_what_scripts_have() {
 #[test]
 fn a_killed_client_is_gone_with_its_sockets() {
     let (peer, daemon) = (Peer::start(), Daemon::start());
-    let script = holder(&peer) + r#"print((select(2, require("socket").connect("127.0.0.1", 1))))"#;
+    let script = peer.holder() + r#"print((select(2, require("socket").connect("127.0.0.1", 1))))"#;
     let running = started(Interpreter::Lua54.inline(&script, &daemon).start(), "x");
     let mark = only_client(&daemon);
     let outcome = daemon.operator("kill").arg(&mark).run();
     assert!(outcome.success().contains(&format!("ended {mark}, pid {} uid", running.pid())), "{outcome}");
     let seen = running.finish();
     assert!(seen.text().starts_with("closed\n"), "{seen}");
-    assert_eq!(json(&daemon, "ps", &["--sockets"])["sockets"], Value::Array(vec![]));
+    assert_eq!(daemon.json("ps", &["--sockets"])["sockets"], Value::Array(vec![]));
     let again = daemon.operator("kill").arg(&mark).run();
     assert_eq!(again.status.code(), Some(1), "{again}");
     assert!(again.errors().contains(&format!("{mark} is not there")), "{again}");
@@ -258,7 +238,7 @@ fn of_a_killed_socket_a_script_hears_that_it_is_closed() {
     );
     let mut running = started(Interpreter::Lua54.inline(&script, &daemon).start(), "up");
     let client = only_client(&daemon);
-    let answer = json(&daemon, "ps", &[&client]);
+    let answer = daemon.json("ps", &[&client]);
     let mark = |state: &str| {
         let row =
             rows(&answer, "sockets").iter().find(|row| row["state"] == state).expect("each state is there");
@@ -266,7 +246,7 @@ fn of_a_killed_socket_a_script_hears_that_it_is_closed() {
     };
     // What nobody waits on yet goes first.
     for state in ["master", "client"] {
-        assert_eq!(json(&daemon, "kill", &[&mark(state)])["socket"]["state"], state);
+        assert_eq!(daemon.json("kill", &[&mark(state)])["socket"]["state"], state);
     }
     assert_eq!(running.line(), "closed");
     // LuaSocket's word for it is another one where datagrams come.
@@ -280,16 +260,16 @@ fn of_a_killed_socket_a_script_hears_that_it_is_closed() {
 #[test]
 fn a_drained_daemon_ends_when_its_clients_have_or_its_time_is_over() {
     let idle = Daemon::start();
-    let answer = json(&idle, "drain", &[]);
+    let answer = idle.json("drain", &[]);
     assert_eq!((&answer["timeout_ms"], &answer["clients"]), (&10_000.into(), &0.into()), "{answer}");
     idle.finish().success();
     let (peer, daemon) = (Peer::start(), Daemon::start());
-    let running = started(Interpreter::Lua54.inline(&holder(&peer), &daemon).start(), "x");
+    let running = started(Interpreter::Lua54.inline(&peer.holder(), &daemon).start(), "x");
     let outcome = daemon.operator("drain").args(["--timeout", "1.5"]).run();
     assert!(outcome.success().contains("within 1.5 s; 1 clients and 1 sockets are left"), "{outcome}");
     let again = daemon.operator("drain").run();
     assert!(again.success().contains("was ending already"), "{again}");
-    let stats = json(&daemon, "stats", &["--interval", "0"]);
+    let stats = daemon.json("stats", &["--interval", "0"]);
     assert_eq!((&stats["draining"], &stats["clients"]), (&true.into(), &1.into()), "{stats}");
     assert_eq!(running.finish().success(), "closed\n");
     daemon.finish().success();
@@ -359,7 +339,7 @@ fn operators_who_do_harm_hold_nobody_up() {
     );
     assert_eq!(Interpreter::Lua54.inline(&script, &daemon).run().success(), "done\n");
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    json(&daemon, "ps", &[]);
+    daemon.json("ps", &[]);
     // Past the most that there may be the next one is told so.
     let mut crowd: Vec<_> = (0..40).map(|_| admin(&daemon)).collect();
     let last = crowd.last_mut().expect("there is a crowd");
@@ -392,11 +372,11 @@ fn thousands_of_sockets_come_in_pages() {
         pages += 1;
     }
     assert_eq!((marks.len(), pages), (SOCKETS, SOCKETS.div_ceil(128)));
-    assert_eq!(rows(&json(&daemon, "ps", &["--sockets"]), "sockets").len(), SOCKETS);
-    assert_eq!(json(&daemon, "stats", &["--interval", "0"])["sockets"], SOCKETS);
+    assert_eq!(rows(&daemon.json("ps", &["--sockets"]), "sockets").len(), SOCKETS);
+    assert_eq!(daemon.json("stats", &["--interval", "0"])["sockets"], SOCKETS);
     daemon.operator("kill").arg(only_client(&daemon)).run().success();
     drop(running);
-    assert_eq!(json(&daemon, "stats", &["--interval", "0"])["sockets"], 0);
+    assert_eq!(daemon.json("stats", &["--interval", "0"])["sockets"], 0);
 }
 
 #[test]
@@ -413,7 +393,7 @@ fn stats_count_what_happens() {
         peer.port()
     );
     Interpreter::Lua54.inline(&script, &daemon).run().success();
-    let stats = json(&daemon, "stats", &["--interval", "0.2"]);
+    let stats = daemon.json("stats", &["--interval", "0.2"]);
     assert_eq!((&stats["clients_total"], &stats["clients"]), (&1.into(), &0.into()), "{stats}");
     assert_eq!(
         (&stats["sent_bytes_total"], &stats["received_bytes_total"]),

@@ -95,12 +95,6 @@ fn install(file: &Path, write: impl FnOnce(&Path)) {
     fs::rename(&new, file).expect("a file can be renamed");
 }
 
-/// What a command answers, as JSON.
-fn json(daemon: &Daemon, command: &str) -> Value {
-    let text = daemon.operator(command).arg("--json").run().success();
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
 fn replace(daemon: &Daemon) -> Outcome {
     daemon.operator("reload").args(["--exec", "--json"]).limit(PATIENCE * 2).run()
 }
@@ -124,11 +118,11 @@ fn no_call_fails_while_one_binary_after_another_takes_over() {
 fn no_call_and_no_record_of_any_loop_is_lost_when_another_binary_takes_over() {
     take_over_under_load(&["--drain-timeout", "1", "--workers", "2"], 2, |daemon| {
         wait_until("both loops have clients", PATIENCE, || {
-            let seen = json(daemon, "ps");
+            let seen = daemon.json("ps", &[]);
             let clients = seen["clients"].as_array().expect("rows");
             clients.iter().map(loop_of_two).collect::<BTreeSet<_>>().len() == 2
         });
-        assert_eq!(json(daemon, "stats")["workers"], 2);
+        assert_eq!(daemon.json("stats", &[])["workers"], 2);
     });
 }
 

@@ -4,18 +4,21 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
-use std::io::{IoSliceMut, Read, Write};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::sync::atomic::Ordering;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{RING_SIZE, Ring, RingMemory, RingWord, SocketId, data_header};
-use luasocketd_tests::pipe::{Pipe, connect_params, notification, request};
+use luasocketd_tests::pipe::{Pipe, connect_params, decode, encoded, notification, request};
 use luasocketd_tests::{Daemon, Interpreter, Value, network, wait_until};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 
 /// Small exchanges, large ones in both directions, and a line too long for one frame; says whether it has a ring.
 const SCRIPT: &str = r#"
@@ -267,12 +270,176 @@ fn a_ring_that_is_never_read_holds_no_more_than_its_size() {
 #[test]
 fn memory_of_rings_goes_with_their_clients() {
     let daemon = Daemon::start();
-    let maps = || {
-        let maps = fs::read_to_string(format!("/proc/{}/maps", daemon.pid())).unwrap();
-        maps.lines().filter(|line| line.contains("luasocketd-ring")).count()
-    };
     let clients: Vec<Client> = (0..20).map(|_| Client::new(&daemon)).collect();
-    assert_eq!(maps(), 20);
+    assert_eq!(rings(&daemon), 20);
     drop(clients);
-    wait_until("the memory of rings is gone", Duration::from_secs(5), || maps() == 0);
+    wait_until("the memory of rings is gone", Duration::from_secs(5), || rings(&daemon) == 0);
+}
+
+/// How many rings a daemon has.
+fn rings(daemon: &Daemon) -> usize {
+    let maps = fs::read_to_string(format!("/proc/{}/maps", daemon.pid())).unwrap();
+    maps.lines().filter(|line| line.contains("luasocketd-ring")).count()
+}
+
+#[test]
+fn a_client_without_its_pipe_goes_although_it_never_stops_writing() {
+    let daemon = Daemon::start();
+    let (_listener, port) = network::listener();
+    let (Client { pipe, mut ring }, _) = Client::connected(&daemon, port);
+    assert_eq!(rings(&daemon), 1);
+    drop(pipe);
+    // What it had written by then is taken; there would always be more.
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let call = request(7, "sync", &[]);
+            let mut left = call.as_slice();
+            while !done.load(Ordering::Relaxed) {
+                let written = ring.sender.write(&[left]).unwrap();
+                left = if written == left.len() { &call } else { &left[written..] };
+            }
+        });
+        let until = Instant::now() + Duration::from_secs(5);
+        while rings(&daemon) > 0 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(20));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(rings(&daemon), 0, "the daemon goes on with a client that has no pipe");
+}
+
+#[test]
+fn frames_keep_their_order_when_a_ring_ends_before_it_could_begin() {
+    let daemon = Daemon::start();
+    let (listener, port) = network::listener();
+    let mut client = Client::new(&daemon);
+    let (failure, result) = client.pipe.call("connect", &connect_params(port));
+    assert_eq!(failure, Value::Nil);
+    let socket: Value = result.list()[0].clone();
+    let mut peer = network::accept(&listener);
+    thread::spawn(move || {
+        // Each number once, so that every byte shows its place.
+        let mut numbers = (0u32..).map(u32::to_be_bytes);
+        while peer.write_all(&numbers.by_ref().take(1024).flatten().collect::<Vec<u8>>()).is_ok() {}
+    });
+    // Nobody reads the pipe: what is for it waits, and with it the word that the ring begins.
+    assert!(client.pipe.write(&notification("window", &[socket.clone(), (16u64 << 20).into()])));
+    thread::sleep(Duration::from_secs(1));
+    assert!(client.pipe.write(&notification("ring-begin", &[])));
+    // Nothing moves, so that the ring is wanted back.
+    thread::sleep(Duration::from_secs(12));
+    let mut come = Vec::new();
+    let mut keep = |message: &Value| {
+        let [_, method, params] = message.list() else { panic!("{message:?}") };
+        if let (Value::Text(method), Value::Bytes(bytes)) =
+            (method, &params.list().get(1).unwrap_or(&Value::Nil))
+            && method == "data"
+        {
+            come.extend_from_slice(bytes);
+        }
+        matches!(method, Value::Text(method) if method == "ring-begin" || method == "ring-end")
+    };
+    while !keep(&client.pipe.message().expect("the daemon goes on")) {}
+    let (mut bytes, mut buffer, until) =
+        (Vec::new(), vec![0; 65536], Instant::now() + Duration::from_secs(10));
+    'ring: loop {
+        assert!(Instant::now() < until, "the ring has no end");
+        let length = client.ring.receiver.read(&mut buffer).unwrap();
+        bytes.extend_from_slice(&buffer[..length]);
+        assert!(client.pipe.write(&notification("ring-wake", &[])));
+        let mut rest = bytes.as_slice();
+        while let Some(message) = decode(&mut rest) {
+            if keep(&message) {
+                break 'ring;
+            }
+        }
+        bytes = rest.to_vec();
+    }
+    client.write(&notification("ring-end", &[]));
+    for _ in 0..20 {
+        keep(&client.pipe.message().expect("the daemon goes on"));
+    }
+    let expected: Vec<u8> = (0u32..).flat_map(u32::to_be_bytes).take(come.len()).collect();
+    assert!(come == expected, "{} bytes are not those that were sent", come.len());
+}
+
+/// A daemon that gives a ring and then never stops writing to it, for a socket that nobody has.
+fn flood(listener: UnixListener) {
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (mut ring, file) = Ring::create().unwrap();
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 65536]);
+    let address = || Value::List(vec!["inet".into(), "127.0.0.1".into(), 9.into()]);
+    loop {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "the script ends before it has a ring");
+        bytes.extend_from_slice(&buffer[..count]);
+        let mut rest = bytes.as_slice();
+        while let Some(message) = decode(&mut rest) {
+            let answer = |result| encoded(vec![1.into(), message.list()[1].clone(), Value::Nil, result]);
+            let [.., Value::Text(method), _] = message.list() else { panic!("{message:?}") };
+            match method.as_str() {
+                "hello" => stream.write_all(&answer(Value::List(vec![1.into(), "flood".into()]))).unwrap(),
+                "connect" => {
+                    let endpoint = vec![1.into(), (1u64 << 20).into(), address(), address()];
+                    stream.write_all(&answer(Value::List(endpoint))).unwrap();
+                }
+                "ring" => hand_over(&stream, &answer(Value::Nil), &file),
+                "sync" => stream.write_all(&answer(Value::Nil)).unwrap(),
+                "ring-begin" => {
+                    stream.write_all(&notification("ring-begin", &[])).unwrap();
+                    let frame = [&data_header(SocketId(77), 4096)[..], &[0; 4096]].concat();
+                    // Until the script's own time is over, and its pipe with it.
+                    let mut left = frame.as_slice();
+                    while !is_ended(&stream) {
+                        for _ in 0..1000 {
+                            let written = ring.sender.write(&[left]).unwrap();
+                            left = if written == left.len() { &frame } else { &left[written..] };
+                        }
+                    }
+                    return;
+                }
+                _ => {}
+            }
+        }
+        bytes = rest.to_vec();
+    }
+}
+
+fn hand_over(stream: &UnixStream, bytes: &[u8], file: &OwnedFd) {
+    let (files, mut space) = ([file.as_fd()], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))]);
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&files));
+    sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).unwrap();
+}
+
+fn is_ended(stream: &UnixStream) -> bool {
+    let mut byte = [0];
+    let looked = rustix::net::recv(stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    matches!(looked, Ok((_, 0)) | Err(rustix::io::Errno::CONNRESET))
+}
+
+#[test]
+fn a_daemon_that_never_stops_writing_holds_no_call_beyond_its_time() {
+    let script = r#"
+        local socket = require "socket"
+        local connection = assert(socket.connect("127.0.0.1", 9))
+        for _ = 1, 600 do assert(connection:send("x")) end
+        connection:settimeout(0.3)
+        -- The first of them ask for the ring and begin it.
+        for _ = 1, 5 do
+            local began = socket.gettime()
+            local _, err = connection:receive(1)
+            print(err, socket.gettime() - began < 2)
+        end
+    "#;
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("daemon.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let daemon = thread::spawn(move || flood(listener));
+    let job = Interpreter::Lua54.inline_without_daemon(script).env("LUASOCKETD_SOCKET", &socket);
+    let said = job.limit(Duration::from_secs(30)).run().success();
+    daemon.join().unwrap();
+    assert_eq!(said, "timeout\ttrue\n".repeat(5));
 }

@@ -27,15 +27,9 @@ fn daemon_of(file: &PolicyFile, workers: usize) -> Daemon {
     Daemon::with_args(&["--config", file.path(), "--workers", &workers.to_string()])
 }
 
-/// What a command answers, as JSON.
-fn json(daemon: &Daemon, command: &str, args: &[&str]) -> Value {
-    let text = daemon.operator(command).arg("--json").args(args).run().success();
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
 /// The totals, which need no waiting for rates.
 fn stats(daemon: &Daemon) -> Value {
-    json(daemon, "stats", &["--interval", "0.01"])
+    daemon.json("stats", &["--interval", "0.01"])
 }
 
 /// The marks of an answer's rows.
@@ -64,16 +58,7 @@ fn crowd(daemon: &Daemon, count: usize) -> Vec<Pipe> {
 
 /// Scripts that hold a connection each, and say what has become of it when it ends.
 fn holders(daemon: &Daemon, peer: &Peer, count: usize) -> Vec<Running> {
-    let script = format!(
-        r#"
-        local socket = require "socket"
-        local held = assert(socket.connect("127.0.0.1", {}))
-        held:send("hold x\n")
-        print((held:receive(1))) io.stdout:flush()
-        print((select(2, held:receive())))
-        "#,
-        peer.port()
-    );
+    let script = peer.holder();
     let mut all: Vec<Running> =
         (0..count).map(|_| Interpreter::Lua54.inline(&script, daemon).start()).collect();
     all.iter_mut().for_each(|running| assert_eq!(running.line(), "x"));
@@ -85,7 +70,7 @@ fn clients_are_spread_evenly_and_seen_together() {
     for workers in [1, 2, 3] {
         let daemon = daemon(workers);
         let _crowd = crowd(&daemon, 4 * workers);
-        let seen = marks(&json(&daemon, "ps", &[]), "clients");
+        let seen = marks(&daemon.json("ps", &[]), "clients");
         assert_eq!(spread(&seen, workers), vec![4; workers], "{seen:?}");
         let slots: Vec<usize> = seen.iter().map(|mark| slot(mark)).collect();
         assert_eq!(slots, (0..4 * workers).collect::<Vec<_>>(), "each once and in order: {seen:?}");
@@ -103,14 +88,14 @@ fn clients_are_spread_evenly_and_seen_together() {
 fn many_clients_are_on_many_pages_once_each() {
     let (daemon, count) = (daemon(3), 300);
     let crowd = crowd(&daemon, count);
-    let seen = marks(&json(&daemon, "ps", &[]), "clients");
+    let seen = marks(&daemon.json("ps", &[]), "clients");
     let different: BTreeSet<&String> = seen.iter().collect();
     assert_eq!((seen.len(), different.len()), (count, count));
     // What comes to be free is filled up again, on whatever loop it is.
     drop(crowd);
     wait_until("all have gone", SOON, || stats(&daemon)["clients"] == 0);
     let _crowd = self::crowd(&daemon, 30);
-    let seen = marks(&json(&daemon, "ps", &[]), "clients");
+    let seen = marks(&daemon.json("ps", &[]), "clients");
     assert_eq!(spread(&seen, 3), [10, 10, 10], "{seen:?}");
     assert!(seen.iter().all(|mark| mark.ends_with(".2")), "{seen:?}");
 }
@@ -119,7 +104,7 @@ fn many_clients_are_on_many_pages_once_each() {
 fn a_client_or_a_socket_of_any_loop_is_shown_and_killed() {
     let (peer, daemon) = (Peer::start(), daemon(3));
     let mut running = holders(&daemon, &peer, 6);
-    let all = json(&daemon, "ps", &["--sockets"]);
+    let all = daemon.json("ps", &["--sockets"]);
     let (clients, sockets) = (marks(&all, "clients"), marks(&all, "sockets"));
     assert_eq!((spread(&clients, 3), spread(&sockets, 3)), (vec![2; 3], vec![2; 3]), "{all}");
     let pids: BTreeMap<&str, u64> = all["clients"]
@@ -131,7 +116,7 @@ fn a_client_or_a_socket_of_any_loop_is_shown_and_killed() {
         })
         .collect();
     for client in &clients {
-        let alone = json(&daemon, "ps", &[client]);
+        let alone = daemon.json("ps", &[client]);
         assert_eq!(marks(&alone, "clients"), [client.as_str()], "{alone}");
         assert_eq!(marks(&alone, "sockets").len(), 1, "{alone}");
         assert_eq!(alone["sockets"][0]["client"], client.as_str(), "{alone}");
@@ -139,9 +124,9 @@ fn a_client_or_a_socket_of_any_loop_is_shown_and_killed() {
     }
     // Half of them by their sockets, half by themselves.
     for client in &clients {
-        let socket = marks(&json(&daemon, "ps", &[client]), "sockets").remove(0);
+        let socket = marks(&daemon.json("ps", &[client]), "sockets").remove(0);
         let mark = if slot(client) < 3 { client } else { &socket };
-        let killed = json(&daemon, "kill", &[mark]);
+        let killed = daemon.json("kill", &[mark]);
         assert_eq!(
             (&killed["killed"], &killed["client"]["id"]),
             (&mark.as_str().into(), &client.as_str().into())
@@ -174,7 +159,7 @@ fn what_all_loops_have_done_is_added_up() {
     let start = || Interpreter::Lua54.inline(&script, &daemon).start();
     let mut running: Vec<Running> = (0..6).map(|_| start()).collect();
     running.iter_mut().for_each(|running| assert_eq!(running.line(), "done"));
-    assert_eq!(spread(&marks(&json(&daemon, "ps", &[]), "clients"), 2), [3, 3]);
+    assert_eq!(spread(&marks(&daemon.json("ps", &[]), "clients"), 2), [3, 3]);
     let seen = stats(&daemon);
     let numbers =
         [("sockets", 6), ("sockets_total", 6), ("sent_bytes_total", 6000), ("received_bytes_total", 6 * 995)];
@@ -318,11 +303,11 @@ fn drain_lets_all_loops_deliver_and_ends_all() {
     let (peer, daemon) = (Peer::start(), daemon(3));
     let mut idle = crowd(&daemon, 3);
     let running = holders(&daemon, &peer, 3);
-    let answer = json(&daemon, "drain", &["--timeout", "60"]);
+    let answer = daemon.json("drain", &["--timeout", "60"]);
     assert_eq!((&answer["clients"], &answer["sockets"]), (&6.into(), &3.into()), "{answer}");
     assert_eq!(answer["timeout_ms"], 60_000, "{answer}");
     idle.iter_mut().for_each(Pipe::expect_end);
-    assert_eq!(json(&daemon, "drain", &[])["timeout_ms"], Value::Null, "the first one stands");
+    assert_eq!(daemon.json("drain", &[])["timeout_ms"], Value::Null, "the first one stands");
     // It goes on for the last client of the last loop, and answers meanwhile.
     let mut left = running.len();
     for script in running {
@@ -409,10 +394,10 @@ fn what_one_loop_is_busy_with_holds_up_no_other() {
     for pipe in [&mut first, &mut second] {
         assert_eq!(pipe.failure("bind", &bind_params("tcp", "127.0.0.1", 0)), None);
     }
-    let sockets = json(&daemon, "ps", &["--sockets"]);
+    let sockets = daemon.json("ps", &["--sockets"]);
     assert_eq!(marks(&sockets, "sockets"), ["s0.1", "s1.1"], "{sockets}");
-    json(&daemon, "kill", &["c0.1"]);
+    daemon.json("kill", &["c0.1"]);
     first.expect_end();
     assert_eq!(second.failure("bind", &bind_params("tcp", "127.0.0.1", 0)), None);
-    assert_eq!(marks(&json(&daemon, "ps", &["--sockets"]), "sockets"), ["s1.1", "s3.1"]);
+    assert_eq!(marks(&daemon.json("ps", &["--sockets"]), "sockets"), ["s1.1", "s3.1"]);
 }

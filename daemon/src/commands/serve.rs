@@ -95,7 +95,12 @@ impl Begun {
         let loops = loops(options, &policy);
         confine(options, &doors, settings.as_ref())?;
         set_witness(witness).map_err(|error| format!("cannot ask the daemon's steward: {error}"))?;
-        let config = Config { policy, rings: !options.no_rings, spin: options.spin, ..Config::default() };
+        let config = Config {
+            policy,
+            rings: !options.no_rings,
+            spin: Duration::from_micros(options.spin),
+            ..Config::default()
+        };
         let mut worker = Worker::several(loops, config, signals)
             .map_err(|error| format!("cannot make the event loop: {error}"))?;
         if let Some(before) = &mut before {

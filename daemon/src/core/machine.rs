@@ -207,6 +207,11 @@ impl Core {
         &self.config.policy
     }
 
+    /// How long an empty ring is looked at.
+    pub fn spin(&self) -> Duration {
+        self.config.spin
+    }
+
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()

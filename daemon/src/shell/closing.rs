@@ -24,22 +24,26 @@ impl Closing {
     /// Closes a socket: at once if a script has asked for it, who could see that it is still there.
     pub(crate) fn close(&mut self, mut socket: SystemSocket) {
         if self.is_clearing {
-            if self.closed == CLOSES_PER_TURN {
-                return self.waiting.push_back(socket);
-            }
-            self.closed += 1;
+            self.waiting.push_back(socket);
+            self.close_waiting();
+        } else {
+            socket.discard_received();
         }
-        socket.discard_received();
     }
 
-    /// Closes those that wait, as many as a turn has room for, and ends the turn.
-    pub(crate) fn end_turn(&mut self) {
+    /// Closes those that wait, as many as the turn has room for.
+    fn close_waiting(&mut self) {
         while self.closed < CLOSES_PER_TURN
             && let Some(mut socket) = self.waiting.pop_front()
         {
             self.closed += 1;
             socket.discard_received();
         }
+    }
+
+    /// Closes those that wait, and ends the turn.
+    pub(crate) fn end_turn(&mut self) {
+        self.close_waiting();
         self.closed = 0;
     }
 

@@ -43,7 +43,7 @@ impl Worker {
             Action::Notify { client, note } => self.tell(client, |out| encode_note(out, &note)),
             Action::Sync { client, request } => self.syncs.push(Sync { client, request, looks: 0 }),
             Action::MakeRing { client, request } => {
-                let made = SharedRing::create(self.spin).map(|(ring, file)| {
+                let made = SharedRing::create(self.core.spin()).map(|(ring, file)| {
                     if let Some(pipe) = self.pipes.get_mut(client) {
                         pipe.offer(ring, file);
                     }
@@ -52,7 +52,7 @@ impl Worker {
                 self.feed(Input::RingMade { client, request, result });
             }
             Action::BeginRing { client } => self.turn_ring(client, Pipe::begin_ring),
-            Action::EndRing { client } => self.turn_ring(client, Pipe::end_ring),
+            Action::EndRing { client } => self.turn_ring(client, |pipe, _| pipe.end_ring()),
             Action::DropRing { client } => self.turn_ring(client, |pipe, _| pipe.drop_ring()),
             Action::SetOption { client, request, set } => {
                 let done = self.io(set.socket).and_then(|io| set_option(io, set.option, &set.value));

@@ -45,8 +45,8 @@ pub(crate) struct Pipe {
     ring: Option<Box<SharedRing>>,
     /// The ring's descriptor, to be sent with the next bytes on the pipe.
     hand_over: Option<OwnedFd>,
-    /// Something was written to the ring in this turn, without being queued.
-    wrote: bool,
+    /// `out` shall go through the pipe again, once `before` has gone.
+    turns_back: bool,
     /// Nothing more comes on the pipe; what is in the ring may still be read.
     ended: bool,
     pub(crate) readable: bool,
@@ -99,7 +99,7 @@ impl Pipe {
             before: ByteQueue::default(),
             ring: None,
             hand_over: None,
-            wrote: false,
+            turns_back: false,
             ended: false,
             readable: true,
             writable: true,
@@ -155,8 +155,7 @@ impl Pipe {
         }
     }
 
-    /// Puts a reader back that was taken out while the client's frames came that way; what it still has is passed over
-    /// when the way has changed meanwhile and its ring is gone.
+    /// Puts a reader back that was taken out while the client's frames came that way, unless its ring is gone.
     pub(crate) fn put_reader(&mut self, reader: FrameReader, by_ring: bool) {
         match &mut self.ring {
             Some(ring) if by_ring => ring.reader = reader,
@@ -179,9 +178,7 @@ impl Pipe {
     /// The ring, if data may be written to it before anything else.
     pub(crate) fn write_ring(&mut self) -> Option<&mut SharedRing> {
         let is_next = self.way == Way::Ring && self.queued() == 0 && !self.deaf;
-        let ring = self.ring.as_deref_mut().filter(|_| is_next)?;
-        self.wrote = true;
-        Some(ring)
+        self.ring.as_deref_mut().filter(|_| is_next)
     }
 
     /// Takes memory to share with the client, whose descriptor goes with the next bytes.
@@ -198,9 +195,10 @@ impl Pipe {
         }
     }
 
-    /// Sends what comes from here on through the pipe again.
-    pub(crate) fn end_ring(&mut self, pool: &mut Pool) {
-        self.turn(Way::Pipe, &DaemonNote::RingEnd(RingEnd {}), pool);
+    /// Sends what comes from here on through the pipe again, as soon as nothing waits that was to go there before: a
+    /// client that does not read may not even have its ring's beginning yet.
+    pub(crate) fn end_ring(&mut self) {
+        self.turns_back = true;
     }
 
     /// Forgets the ring.
@@ -234,17 +232,14 @@ impl Pipe {
         if !self.reads_ring() {
             return self.read_pipe(pool);
         }
-        if self.readable {
-            match self.read_pipe(pool) {
-                Arrival::End => self.ended = true,
-                Arrival::Bytes | Arrival::Nothing | Arrival::Broken(_) => {}
-            }
-        }
+        let has_ended = self.readable && !self.ended && self.read_pipe(pool) == Arrival::End;
         if pass_bells(&mut self.reader).is_err() {
             return Arrival::Broken("frames beside the ring");
         }
         let Some(ring) = &mut self.ring else { return Arrival::Nothing };
-        let read = ring.read(pool);
+        self.ended |= has_ended;
+        let ended = if has_ended { ring.end() } else { Ok(()) };
+        let read = ended.and_then(|()| ring.read(pool));
         if ring.wakes_writer() {
             self.ring_bell();
         }
@@ -294,12 +289,10 @@ impl Pipe {
     /// # Errors
     /// [`BadMark`] when the client has broken the rules of its ring.
     pub(crate) fn flush(&mut self, pool: &mut Pool) -> Result<(), BadMark> {
-        if !self.before.is_empty() {
-            let mut before = std::mem::take(&mut self.before);
-            let old = if self.way == Way::Ring { Way::Pipe } else { Way::Ring };
-            let done = self.write(old, &mut before, pool);
-            self.before = before;
-            done?;
+        self.write_before(pool)?;
+        if self.before.is_empty() && std::mem::take(&mut self.turns_back) {
+            self.turn(Way::Pipe, &DaemonNote::RingEnd(RingEnd {}), pool);
+            self.write_before(pool)?;
         }
         if self.before.is_empty() && !self.out.is_empty() {
             let mut out = std::mem::take(&mut self.out);
@@ -307,7 +300,7 @@ impl Pipe {
             self.out = out;
             done?;
         }
-        if std::mem::take(&mut self.wrote) && self.ring.as_ref().is_some_and(|ring| ring.wakes_reader()) {
+        if self.ring.as_mut().is_some_and(|ring| ring.wakes_reader()) {
             self.ring_bell();
         }
         if self.deaf {
@@ -316,16 +309,23 @@ impl Pipe {
         Ok(())
     }
 
+    fn write_before(&mut self, pool: &mut Pool) -> Result<(), BadMark> {
+        let old = if self.way == Way::Ring { Way::Pipe } else { Way::Ring };
+        let mut before = std::mem::take(&mut self.before);
+        let done = self.write(old, &mut before, pool);
+        self.before = before;
+        done
+    }
+
     fn write(&mut self, way: Way, queue: &mut ByteQueue, pool: &mut Pool) -> Result<(), BadMark> {
-        let Some(ring) = self.ring.as_mut().filter(|_| way == Way::Ring) else {
-            self.write_pipe(queue, pool);
-            return Ok(());
-        };
-        ring.write(queue, pool)?;
-        if ring.wakes_reader() {
-            self.ring_bell();
+        match self.ring.as_mut().filter(|_| way == Way::Ring) {
+            Some(ring) => ring.write(queue, pool),
+            // A client that has given its ring back before it could have read its end gets the rest of it here.
+            None => {
+                self.write_pipe(queue, pool);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn write_pipe(&mut self, queue: &mut ByteQueue, pool: &mut Pool) {

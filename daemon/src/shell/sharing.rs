@@ -37,6 +37,24 @@ pub(crate) struct SharedRing {
     eager: bool,
     /// Since when it has been empty, if that is known.
     quiet: Option<Instant>,
+    /// Something was written since it was asked whether the client sleeps.
+    wrote: bool,
+    /// How many more bytes are taken out of it.
+    left: usize,
+}
+
+/// What [`SharedRing::left`] is while its client has a pipe.
+const NO_END: usize = usize::MAX;
+
+/// Whether large data comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Large {
+    /// It does not.
+    No,
+    /// It has not come whole.
+    Cut,
+    /// So many bytes for this socket.
+    Here(SocketId, usize),
 }
 
 impl SharedRing {
@@ -51,6 +69,8 @@ impl SharedRing {
             ready: true,
             eager: false,
             quiet: None,
+            wrote: false,
+            left: NO_END,
         };
         Ok((shared, file))
     }
@@ -70,18 +90,21 @@ impl SharedRing {
         (self.ready, self.quiet) = (true, None);
     }
 
+    /// Nothing more comes from this client but what it has written by now: its pipe has ended, and whoever else has the
+    /// memory must not go on in its name.
+    ///
+    /// # Errors
+    /// [`BadMark`] when the client has broken the rules of its ring, as everywhere below.
+    pub(crate) fn end(&mut self) -> Result<(), BadMark> {
+        self.left = self.waiting()?;
+        Ok(())
+    }
+
     /// Takes what has been written, as far as one frame goes; whether there was anything.
     pub(crate) fn read(&mut self, pool: &mut Pool) -> Result<bool, BadMark> {
-        let waiting = self.ring.receiver.waiting()?;
-        if waiting == 0 || self.is_cut_large(waiting)? {
-            let now = Instant::now();
-            if !self.eager || now.duration_since(*self.quiet.get_or_insert(now)) >= self.spin {
-                self.ready = !self.ring.receiver.sleeps(waiting)?;
-                self.quiet = None;
-            } else {
-                // Whoever else has something to do on this processor goes first.
-                thread::yield_now();
-            }
+        let waiting = self.waiting()?;
+        if waiting == 0 || matches!(self.large()?, Large::Cut) {
+            self.rest(waiting)?;
             return Ok(false);
         }
         (self.quiet, self.eager) = (None, false);
@@ -92,40 +115,59 @@ impl SharedRing {
             if self.ring.receiver.peek(&mut self.reader.space(part)[..part])? {
                 let whole = self.reader.filled_whole(part);
                 if whole > 0 {
-                    self.ring.receiver.pass(whole)?;
+                    self.pass(whole)?;
                     return Ok(true);
                 }
             }
         }
         let waiting = waiting.min(MAX_FRAME);
-        let length = self.ring.receiver.read(&mut self.reader.space(waiting)[..waiting])?;
-        self.reader.filled(length);
+        if !self.ring.receiver.peek(&mut self.reader.space(waiting)[..waiting])? {
+            // So much was there a moment ago.
+            return Err(BadMark);
+        }
+        self.reader.filled(waiting);
+        self.pass(waiting)?;
         Ok(true)
     }
 
-    /// Whether the next frame is large data whose end is not here yet: it is waited for, as it fits the ring.
-    fn is_cut_large(&self, waiting: usize) -> Result<bool, BadMark> {
-        let mut head = [0; DATA_HEADER];
-        if self.reader.buffered() > 0 || !self.ring.receiver.peek(&mut head)? {
-            return Ok(false);
+    /// Nothing is there to be read: looks again soon, or goes to sleep.
+    fn rest(&mut self, waiting: usize) -> Result<(), BadMark> {
+        let now = Instant::now();
+        if !self.eager || now.duration_since(*self.quiet.get_or_insert(now)) >= self.spin {
+            self.ready = !self.ring.receiver.sleeps(waiting)?;
+            self.quiet = None;
+        } else {
+            // Whoever else has something to do on this processor goes first.
+            thread::yield_now();
         }
-        let is_cut = |(_, length): (SocketId, usize)| {
-            (STRAIGHT_MIN..=MAX_DATA).contains(&length) && DATA_HEADER + length > waiting
-        };
-        Ok(plain_data_head(&head).is_some_and(is_cut))
+        Ok(())
     }
 
-    /// The socket and the size of the `data` that comes next, if it is all here and large.
-    pub(crate) fn large_data(&self) -> Result<Option<(SocketId, usize)>, BadMark> {
-        let mut head = [0; DATA_HEADER];
-        if !self.reads || self.reader.buffered() > 0 || !self.ring.receiver.peek(&mut head)? {
-            return Ok(None);
+    fn waiting(&self) -> Result<usize, BadMark> {
+        Ok(self.ring.receiver.waiting()?.min(self.left))
+    }
+
+    fn pass(&mut self, length: usize) -> Result<(), BadMark> {
+        self.ring.receiver.pass(length)?;
+        if self.left != NO_END {
+            self.left = self.left.saturating_sub(length);
         }
-        let waiting = self.ring.receiver.waiting()?;
-        let is_here = |(_, length): &(SocketId, usize)| {
-            (STRAIGHT_MIN..=MAX_DATA).contains(length) && DATA_HEADER + length <= waiting
-        };
-        Ok(plain_data_head(&head).filter(is_here))
+        Ok(())
+    }
+
+    /// The large data that comes next, if it does. One whose end is not here yet is waited for, as it fits the ring.
+    pub(crate) fn large(&self) -> Result<Large, BadMark> {
+        let mut head = [0; DATA_HEADER];
+        if self.reader.buffered() > 0 || !self.ring.receiver.peek(&mut head)? {
+            return Ok(Large::No);
+        }
+        let waiting = self.waiting()?;
+        Ok(match plain_data_head(&head) {
+            Some((socket, length)) if (STRAIGHT_MIN..=MAX_DATA).contains(&length) => {
+                if DATA_HEADER + length <= waiting { Large::Here(socket, length) } else { Large::Cut }
+            }
+            _ => Large::No,
+        })
     }
 
     /// Sends the first `most` of its bytes to a socket; gives how many the system has taken. They stay in the ring.
@@ -143,11 +185,14 @@ impl SharedRing {
         pool: &mut Pool,
     ) -> Result<(), BadMark> {
         (self.quiet, self.eager) = (None, false);
-        self.ring.receiver.pass(DATA_HEADER + sent)?;
+        self.pass(DATA_HEADER + sent)?;
         let left = length - sent;
         if left > 0 {
-            let read = self.ring.receiver.read(queue.space(left, pool))?;
-            queue.filled(read);
+            if !self.ring.receiver.peek(queue.space(left, pool))? {
+                return Err(BadMark);
+            }
+            queue.filled(left);
+            self.pass(left)?;
         }
         Ok(())
     }
@@ -167,6 +212,7 @@ impl SharedRing {
         if let Ok(Some(bytes @ 1..)) = received {
             // No more than a frame's payload, which fits 32 bits.
             self.ring.sender.wrote(&data_header(id, bytes as u32), bytes)?;
+            self.wrote = true;
         }
         Ok(Some(received))
     }
@@ -176,6 +222,7 @@ impl SharedRing {
         while !queue.is_empty() {
             let written = self.ring.sender.write(&[queue.unread()])?;
             queue.consume(written, pool);
+            self.wrote |= written > 0;
             if written == 0 && self.ring.sender.sleeps()? {
                 queue.trim();
                 return Ok(());
@@ -184,9 +231,9 @@ impl SharedRing {
         Ok(())
     }
 
-    /// Whether the client sleeps until something is written, and has to be woken for what was.
-    pub(crate) fn wakes_reader(&self) -> bool {
-        self.ring.sender.takes_wake()
+    /// Whether the client sleeps until something is written, and has to be woken for what was since this was asked.
+    pub(crate) fn wakes_reader(&mut self) -> bool {
+        std::mem::take(&mut self.wrote) && self.ring.sender.takes_wake()
     }
 
     /// Whether the client sleeps until there is room, and has to be woken for what was read.
@@ -207,4 +254,45 @@ pub(crate) fn pass_bells(reader: &mut FrameReader) -> Result<(), FrameError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_steps_have_these_sizes() {
+        let documented = include_str!("../../../docs/data-plane.md");
+        let seconds = crate::core::RING_IDLE.as_secs();
+        let straight = format!("`data` of {} KiB and more", STRAIGHT_MIN / 1024);
+        let rings = format!("{} rings in use", crate::core::RINGS_MAX);
+        for words in [straight, rings, format!("after {seconds} seconds in which nothing moved")] {
+            assert!(documented.contains(&words), "docs/data-plane.md has no `{words}`");
+        }
+    }
+
+    #[test]
+    fn behind_its_end_nothing_is_taken_that_was_not_there_before() {
+        let (mut ring, file) = SharedRing::create(Duration::ZERO).unwrap();
+        let (mut client, mut pool) = (Ring::open(&file).unwrap(), Pool::new(1 << 20));
+        let small = [&data_header(SocketId(1), 4)[..], b"data"].concat();
+        let large = [&data_header(SocketId(1), 30_000)[..], &[7; 30_000]].concat();
+        ring.reads = true;
+        for frame in [&small, &large, &small] {
+            client.sender.write(&[frame]).unwrap();
+        }
+        ring.end().unwrap();
+        for frame in [&small, &large] {
+            client.sender.write(&[frame]).unwrap();
+        }
+        assert_eq!((ring.large(), ring.read(&mut pool)), (Ok(Large::No), Ok(true)));
+        assert_eq!(ring.reader.next_frame(), Ok(Some(&small[..])));
+        assert_eq!(ring.large(), Ok(Large::Here(SocketId(1), 30_000)));
+        let mut queue = ByteQueue::default();
+        ring.pass_large(4000, 30_000, &mut queue, &mut pool).unwrap();
+        assert_eq!(queue.len(), 26_000);
+        assert_eq!(ring.read(&mut pool), Ok(true));
+        assert_eq!(ring.reader.next_frame(), Ok(Some(&small[..])));
+        assert_eq!((ring.reader.buffered(), ring.read(&mut pool)), (0, Ok(false)));
+    }
 }

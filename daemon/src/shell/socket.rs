@@ -235,6 +235,14 @@ impl SystemSocket {
         }
     }
 
+    /// A write has failed: the first error says why, later ones only that it is over. What the peer sent before may still
+    /// be there to be read.
+    pub(crate) fn fail_write(&mut self, errno: i32, pool: &mut Pool) {
+        self.out.clear(pool);
+        self.write_error.get_or_insert(errno);
+        self.readable = true;
+    }
+
     /// Plans the end of directions: receiving ends at once, sending behind the queue.
     pub(crate) fn plan_shutdown(&mut self, direction: Direction) {
         if direction.ends_send() {

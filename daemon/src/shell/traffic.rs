@@ -11,6 +11,7 @@ use luasocketd_protocol::{
 use super::pipe::{Arrival, DATA_OUT_MAX, Pipe};
 use super::process::executable;
 use super::queue::ByteQueue;
+use super::sharing::Large;
 use super::socket::{Phase, Stall};
 use super::system::errno;
 use super::unsafe_ring::receive_parts;
@@ -30,15 +31,19 @@ const LARGE_COST: u32 = 512;
 
 /// How much of its turn a client has used.
 #[derive(Debug, Default)]
-struct Turn(u32);
+struct Turn {
+    spent: u32,
+    /// Whether the client has asked for something, or sent a little: then more is to come soon.
+    brings_more: bool,
+}
 
 impl Turn {
     fn spend(&mut self, cost: u32) {
-        self.0 += cost;
+        self.spent += cost;
     }
 
     fn is_over(&self) -> bool {
-        self.0 >= TURN_COST
+        self.spent >= TURN_COST
     }
 }
 
@@ -109,6 +114,11 @@ impl Worker {
                 outcome = Err(FrameError::Malformed);
             }
             pipe.put_reader(reader, by_ring);
+            if turn.brings_more
+                && let Some(ring) = pipe.read_ring()
+            {
+                ring.note_eager();
+            }
         }
         for socket in touched.drain(..) {
             self.send_to_peer(socket);
@@ -126,16 +136,15 @@ impl Worker {
         turn: &mut Turn,
         touched: &mut Vec<SocketId>,
     ) -> Result<(), FrameError> {
-        let is_window = matches!(frame, [0x93, 2, 0xa6, b'w', ..]);
-        if !is_window && let Some(ring) = self.pipes.get_mut(id).and_then(Pipe::read_ring) {
-            ring.note_eager();
-        }
         if let Some(data) = plain_data(frame) {
             turn.spend(DATA_COST);
+            turn.brings_more = true;
             self.queue_data(id, data, touched);
             return Ok(());
         }
         let frame = Frame::parse(frame)?;
+        // Grants follow what was received, and announce nothing.
+        turn.brings_more |= !matches!(frame, Frame::Notification { method: "window", .. });
         if let Frame::Notification { method: "data", params } = frame {
             turn.spend(DATA_COST);
             self.queue_data(id, decode(params)?, touched);
@@ -196,62 +205,62 @@ impl Worker {
 
     /// Puts a client's bytes into the queue of their socket.
     fn queue_data(&mut self, client: ClientId, data: Data<'_>, touched: &mut Vec<SocketId>) {
-        match self.core.admit_data(client, data.socket, data.bytes.len()) {
+        if !self.admit(client, data.socket, data.bytes.len()) {
+            return;
+        }
+        let Some(socket) = self.sockets.get_mut(data.socket) else { return };
+        socket.out.push(data.bytes, &mut self.socket_pool);
+        if touched.last() != Some(&data.socket) {
+            touched.push(data.socket);
+        }
+    }
+
+    /// Whether a client's bytes are taken; one that may not send them is let go.
+    fn admit(&mut self, client: ClientId, socket: SocketId, length: usize) -> bool {
+        match self.core.admit_data(client, socket, length) {
+            Admission::Take => return true,
             Admission::Ignore => {}
             Admission::Overrun => self.break_client(client, "more data than was granted"),
             Admission::NoHello => self.break_client(client, "no hello before the first data"),
-            Admission::Take => {
-                let Some(socket) = self.sockets.get_mut(data.socket) else { return };
-                socket.out.push(data.bytes, &mut self.socket_pool);
-                if touched.last() != Some(&data.socket) {
-                    touched.push(data.socket);
-                }
-            }
         }
+        false
     }
 
     /// Sends large data that comes next in a client's ring to its sockets, without a copy.
     fn send_large_data(&mut self, id: ClientId, turn: &mut Turn) {
         while !turn.is_over() {
             let Some(ring) = self.pipes.get_mut(id).and_then(Pipe::read_ring) else { return };
-            let (socket, length) = match ring.large_data() {
-                Ok(Some(large)) => large,
-                Ok(None) => return,
+            let (socket, length) = match ring.large() {
+                Ok(Large::Here(socket, length)) => (socket, length),
+                Ok(Large::No | Large::Cut) => return,
                 Err(bad) => return self.break_client(id, &bad.to_string()),
             };
             turn.spend(LARGE_COST);
-            let admission = self.core.admit_data(id, socket, length);
-            if admission == Admission::Overrun || admission == Admission::NoHello {
-                return self.break_client(id, "more data than was granted");
-            }
-            let (mut sent, mut failure) = (0, None);
+            let is_taken = self.admit(id, socket, length);
             let now = Instant::now();
-            let credit = if admission == Admission::Take { self.core.write_credit(socket, now) } else { 0 };
+            let credit = if is_taken { self.core.write_credit(socket, now) } else { 0 };
             let Some(ring) = self.pipes.get_mut(id).and_then(Pipe::read_ring) else { return };
-            let mut nowhere = ByteQueue::default();
-            let mut entry = self.sockets.get_mut(socket).filter(|_| admission == Admission::Take);
+            let mut entry = self.sockets.get_mut(socket).filter(|_| is_taken);
+            let mut sent = Ok(0);
             if let Some(entry) = &mut entry
                 && credit > 0
             {
-                match entry.send_with(length.min(credit), |io, most| ring.send_large(io, most)) {
-                    Ok(length) => sent = length,
-                    Err(error) => failure = Some(errno(&error)),
-                }
+                sent = entry.send_with(length.min(credit), |io, most| ring.send_large(io, most));
             }
+            let mut nowhere = ByteQueue::default();
             let queue = entry.as_mut().map_or(&mut nowhere, |entry| &mut entry.out);
-            let passed = ring.pass_large(sent, length, queue, &mut self.socket_pool);
+            let taken = *sent.as_ref().unwrap_or(&0);
+            let passed = ring.pass_large(taken, length, queue, &mut self.socket_pool);
             if let Some(entry) = entry {
-                if let Some(errno) = failure {
-                    entry.out.clear(&mut self.socket_pool);
-                    entry.write_error.get_or_insert(errno);
-                    entry.readable = true;
+                if let Err(error) = &sent {
+                    entry.fail_write(errno(error), &mut self.socket_pool);
                 }
-                if failure.is_some() || entry.writable && !entry.out.is_empty() {
+                if sent.is_err() || entry.writable && !entry.out.is_empty() {
                     self.schedule(Work::Socket(socket));
                 }
             }
-            if sent > 0 {
-                self.core.on_written(socket, sent, now);
+            if taken > 0 {
+                self.core.on_written(socket, taken, now);
             }
             self.perform_actions();
             if let Err(bad) = passed {
@@ -296,11 +305,7 @@ impl Worker {
                 }
             }
             Err(error) => {
-                socket.out.clear(&mut self.socket_pool);
-                // The first error says why; later ones only that it is over.
-                socket.write_error.get_or_insert(errno(&error));
-                // What the peer sent before may still be there to be read.
-                socket.readable = true;
+                socket.fail_write(errno(&error), &mut self.socket_pool);
                 self.receive_from_peer(id);
             }
         }
@@ -340,12 +345,18 @@ impl Worker {
                 socket.receive_with(length, |io| receive_parts(io, memory, parts))
             })
         });
-        let (received, is_written) = match straight {
-            Some(Ok(Some(received))) => (received, true),
+        let received = match straight {
+            Some(Ok(Some(received))) => received,
             Some(Err(bad)) => return self.break_client(client, &bad.to_string()),
             Some(Ok(None)) | None => {
                 let space = pipe.out.space(DATA_HEADER + length, &mut self.pool);
-                (socket.receive(&mut space[DATA_HEADER..]), false)
+                let received = socket.receive(&mut space[DATA_HEADER..]);
+                if let Ok(Some(bytes @ 1..)) = received {
+                    // No more than a frame's payload, which fits 32 bits.
+                    space[..DATA_HEADER].copy_from_slice(&data_header(id, bytes as u32));
+                    pipe.out.filled(DATA_HEADER + bytes);
+                }
+                received
             }
         };
         match received {
@@ -361,12 +372,6 @@ impl Worker {
                 }
             }
             Ok(Some(received)) => {
-                if !is_written {
-                    let space = pipe.out.space(DATA_HEADER + length, &mut self.pool);
-                    // `received` is at most a frame's payload, which fits 32 bits.
-                    space[..DATA_HEADER].copy_from_slice(&data_header(id, received as u32));
-                    pipe.out.filled(DATA_HEADER + received);
-                }
                 if !std::mem::replace(&mut pipe.dirty, true) {
                     self.dirty.push(client);
                 }

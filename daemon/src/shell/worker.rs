@@ -63,8 +63,6 @@ pub struct Worker {
     pub(crate) others: Others,
     /// Where operators' questions come in.
     pub(crate) desk: Desk,
-    /// How long an empty ring is looked at.
-    pub(crate) spin: Duration,
     /// What is left of clients that have gone.
     pub(crate) closing: Closing,
     /// Buffers for pipes.
@@ -147,7 +145,6 @@ impl Worker {
         }
         Ok(Worker {
             poll,
-            spin: config.spin,
             core: Core::new(Config { lane, ..config }, Instant::now()),
             pipes: Table::default(),
             sockets: Table::default(),

@@ -188,6 +188,16 @@ mod tests {
     }
 
     #[test]
+    fn the_specification_has_the_sizes() {
+        let spec = include_str!("../../PROTOCOL.md");
+        let file = format!("memory file of {LENGTH} bytes");
+        let head = format!("a head of {HEAD} bytes and two rings of {RING_SIZE} bytes");
+        for words in [file, head, format!("{WORD_STRIDE} bytes apart")] {
+            assert!(spec.contains(&words), "PROTOCOL.md has no `{words}`");
+        }
+    }
+
+    #[test]
     fn a_full_ring_takes_what_has_room() {
         let (mut daemon, mut client) = pair();
         let piece = vec![1; RING_SIZE as usize - 10];

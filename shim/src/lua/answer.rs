@@ -7,7 +7,7 @@ use crate::pattern::Piece;
 use crate::session::{FoundText, Key, Trouble};
 
 /// The most results of one function.
-const VALUES_MAX: usize = 4;
+pub(crate) const VALUES_MAX: usize = 4;
 
 /// One result.
 #[derive(Clone, Copy, Debug)]

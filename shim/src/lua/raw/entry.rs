@@ -11,7 +11,7 @@ use super::compat;
 use super::object::{self, Home};
 use super::push;
 use super::quick;
-use crate::lua::answer::{Action, Answer};
+use crate::lua::answer::{Action, Answer, VALUES_MAX};
 use crate::lua::function::{Function, Parameter};
 use crate::lua::options::{self, Shape};
 use crate::session::{Key, Session};
@@ -34,6 +34,8 @@ pub(super) unsafe extern "C-unwind" fn entry(state: *mut ffi::lua_State) -> c_in
         if arguments < PARAMETERS_MAX {
             ffi::lua_settop(state, PARAMETERS_MAX);
         }
+        // What the function makes would be lost if there was no room left to hand it over.
+        room_for(state, VALUES_MAX);
         let made = ffi::lua_gettop(state) + 1;
         if let Some(class) = function.makes {
             object::push_object(state, class);
@@ -164,11 +166,7 @@ unsafe fn finish(state: *mut ffi::lua_State, call: &Call<'_>, home: &Home, made:
         if let Some(class) = answer.class {
             object::set_class(state, 1, class);
         }
-        ffi::luaL_checkstack(
-            state,
-            answer.values().len() as c_int + push::SLOTS,
-            c"too many results".as_ptr(),
-        );
+        room_for(state, answer.values().len());
         for value in answer.values() {
             push::value(state, call, home, made, value);
         }
@@ -176,6 +174,12 @@ unsafe fn finish(state: *mut ffi::lua_State, call: &Call<'_>, home: &Home, made:
     if answer.take > 0 {
         commit(call.session(), call.key(), answer.take);
     }
+}
+
+/// Makes room on the stack for so many results, and what it takes to push them. May raise.
+unsafe fn room_for(state: *mut ffi::lua_State, results: usize) {
+    // SAFETY: as in `entry`.
+    unsafe { ffi::luaL_checkstack(state, results as c_int + push::SLOTS, c"too many results".as_ptr()) };
 }
 
 fn commit(session: &Session, key: Key, take: usize) {
