@@ -88,6 +88,13 @@ impl Frames {
         })
     }
 
+    /// Tells the daemon that this side waits for more than what is here.
+    pub(crate) fn sleeps_anyway(&mut self) {
+        if let Err(stuck) = self.link.sleeps_anyway() {
+            self.on_stuck(stuck);
+        }
+    }
+
     /// Sends bytes of a connection, as many as credit and the way take now in one frame, with one write; nothing
     /// while other frames wait.
     pub(crate) fn send_data(

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use luasocketd_protocol::{BadMark, RING_WAKE, Ring};
+use luasocketd_protocol::{BadMark, RING_SIZE, RING_WAKE, Ring};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, recvmsg,
@@ -179,6 +179,15 @@ impl Link {
         let nothing_to_read = !self.reads_ring || ring.receiver.sleeps(0)?;
         let no_room = !self.writes_ring || !writes || ring.sender.sleeps()?;
         Ok(nothing_to_read && no_room)
+    }
+
+    /// Says that this side waits until the ring brings more than what is in it.
+    pub(crate) fn sleeps_anyway(&mut self) -> Result<(), Stuck> {
+        match &mut self.ring {
+            // No more than this can be there, so the word stays.
+            Some(ring) if self.reads_ring => Ok(ring.receiver.sleeps(RING_SIZE as usize).map(drop)?),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -398,7 +398,11 @@ impl Mux {
             *wakes -= 1;
             *wakes > 0
         });
-        // Whatever the answer is, it is readable.
+        self.wake_anyway();
+    }
+
+    /// Makes the pipe readable once more, by an answer, whatever it is.
+    pub(crate) fn wake_anyway(&mut self) {
         self.wake = self.request(&Call::Sync(Sync {})).ok();
         if let Some(wake) = self.wake {
             self.abandon(wake);

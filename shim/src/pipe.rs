@@ -225,17 +225,28 @@ impl Pipe {
     fn take_frames(&self, pipe_too: bool) {
         let polled = self.mux().is_polled();
         self.read_frames(pipe_too || polled);
-        self.mux().wake_polled();
-        self.flush();
         if polled {
-            // Who waits on a descriptor sees the pipe alone: the daemon has to be told that it shall make it readable.
-            for _ in 0..READS_AT_ONCE {
-                if self.state.borrow_mut().sleeps() {
-                    return;
-                }
-                self.read_frames(true);
-            }
+            self.rouse();
+        } else {
+            self.flush();
         }
+    }
+
+    /// Sees to it that who waits on a descriptor is woken by news that was taken from the pipe, and by what is to come.
+    /// He sees the pipe alone, so the daemon has to be told that it shall make that readable.
+    pub(crate) fn rouse(&self) {
+        for _ in 0..READS_AT_ONCE {
+            self.mux().wake_polled();
+            self.flush();
+            if self.state.borrow_mut().sleeps() {
+                return;
+            }
+            self.read_frames(true);
+        }
+        // A daemon that goes on writing: what it writes next makes the pipe readable, and so does the answer.
+        self.state.borrow_mut().sleeps_anyway();
+        self.mux().wake_anyway();
+        self.flush();
     }
 
     fn read_frames(&self, pipe_too: bool) {

@@ -329,8 +329,7 @@ impl Session {
             self.with(key, |socket| socket.duplicate.as_ref().and_then(|_| socket.state.line())).flatten();
         if let Some(Line { pipe, id }) = line {
             pipe.mux().poll(id);
-            pipe.mux().wake_polled();
-            pipe.flush();
+            pipe.rouse();
         }
     }
 
