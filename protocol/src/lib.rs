@@ -44,5 +44,8 @@ pub use ring::{
     BadMark, Direction as RingDirection, Memory as RingMemory, Part, RING_SIZE, Ring, RingReceiver,
     RingSender, Word as RingWord,
 };
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use ring::{Receiver, Sender};
 pub use types::{Address, Direction, Family, Kind, SocketId};
 pub use window::{Overrun, ReceiveWindow, SendWindow};

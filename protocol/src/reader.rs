@@ -79,13 +79,6 @@ impl FrameReader {
             return Err(error);
         }
         let bytes = &self.buffer[self.unread.clone()];
-        match bytes.first() {
-            None => return Ok(None),
-            // A frame is an array of three or four, in one of MessagePack's three spellings; anything
-            // else is refused at its first byte.
-            Some(0x93 | 0x94 | 0xdc | 0xdd) => {}
-            Some(_) => return Err(self.break_with(FrameError::Malformed)),
-        }
         match frame_length(&mut self.scanner, bytes) {
             Ok(None) => Ok(None),
             Ok(Some(length)) => {
@@ -127,6 +120,13 @@ impl FrameReader {
 
 /// How long the frame is that starts with these bytes, once they are all of it.
 fn frame_length(scanner: &mut Scanner, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+    match bytes.first() {
+        None => return Ok(None),
+        // A frame is an array of three or four, in one of MessagePack's three spellings; anything
+        // else is refused at its first byte.
+        Some(0x93 | 0x94 | 0xdc | 0xdd) => {}
+        Some(_) => return Err(FrameError::Malformed),
+    }
     // Most frames of a busy socket have this head, which says all about their length.
     match bytes.first_chunk().and_then(plain_data_head) {
         Some((_, length)) if DATA_HEADER + length > MAX_FRAME => Err(FrameError::TooLarge),

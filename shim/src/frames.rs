@@ -320,7 +320,7 @@ impl Frames {
     }
 
     /// Counts what one system call has moved towards the pipe's being busy.
-    fn count(&mut self, bytes: usize) {
+    pub(crate) fn count(&mut self, bytes: usize) {
         self.idle = self.idle.saturating_sub(1 + bytes as u64 / 1024);
     }
 }

@@ -19,6 +19,9 @@
 mod buffer;
 mod find;
 mod frames;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod link;
 mod lua;

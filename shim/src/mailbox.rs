@@ -91,7 +91,7 @@ impl Mailbox {
     }
 
     /// Every datagram that waits, the first first.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn letters(&self) -> impl Iterator<Item = &Letter> {
         self.letters.iter()
     }

@@ -262,6 +262,14 @@ impl Mux {
         self.mailboxes.get_mut(&id)
     }
 
+    /// Bytes that came for the script and are still here, with what each datagram costs besides.
+    #[cfg(fuzzing)]
+    pub(crate) fn held(&self) -> usize {
+        let datagrams = self.mailboxes.values().flat_map(Mailbox::letters);
+        let datagrams = datagrams.map(|letter| letter.bytes.len() + luasocketd_protocol::DATAGRAM_OVERHEAD);
+        self.streams.values().map(|stream| stream.unread().len()).sum::<usize>() + datagrams.sum::<usize>()
+    }
+
     /// Queues a grant of credit, if it is one.
     pub(crate) fn grant(&mut self, socket: SocketId, bytes: u32) {
         if bytes > 0 {

@@ -12,6 +12,9 @@ mod check;
 mod directory;
 mod entry;
 mod files;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod housekeeper;
 mod index;
 mod item;

@@ -299,6 +299,11 @@ impl Core {
         self.clients.get(client).map(|client| client.budget.used(resource))
     }
 
+    /// The account of a client, which can be looked at when the client has gone.
+    pub fn budget(&self, client: ClientId) -> Option<Budget> {
+        self.clients.get(client).map(|client| client.budget.clone())
+    }
+
     /// How many clients and how many sockets there are.
     pub fn census(&self) -> (usize, usize) {
         (self.clients.len(), self.sockets.len())

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use luasocketd::core::budget::{Limits, Resource};
+use luasocketd::core::budget::{Budget, Limits, Resource};
 use luasocketd::core::policy::Policy;
 use luasocketd::core::{
     Action, ClientId, Config, Core, Credentials, Input, Lookup, Names, PIPE_BYTES, Place, RING_BYTES, Reply,
@@ -66,6 +66,8 @@ struct Known {
 /// What the system has of a socket.
 #[derive(Default)]
 struct System {
+    /// Who gets the bytes that come.
+    reader: Option<ClientId>,
     attempts: BTreeSet<usize>,
     listening: bool,
     flowing: bool,
@@ -81,6 +83,8 @@ pub struct World {
     now: Instant,
     start: Instant,
     clients: BTreeMap<ClientId, Client>,
+    /// The accounts of all clients that have come.
+    budgets: Vec<Budget>,
     systems: BTreeMap<SocketId, System>,
     lookups: Vec<Lookup>,
     /// Connections that wait on any listening socket.
@@ -92,7 +96,12 @@ pub struct World {
     answers: u64,
     /// Whether a new policy is ending what it forbids.
     swept: bool,
-    trace: String,
+    /// The client that has just spoken: until all is done that came of it, nobody else's sockets are touched.
+    speaker: Option<ClientId>,
+    /// What went in so far, which decides how long the system takes.
+    inputs: u64,
+    /// All that went in and came out, where somebody wants to know.
+    trace: Option<String>,
 }
 
 impl World {
@@ -113,6 +122,7 @@ impl World {
             now: start,
             start,
             clients: BTreeMap::new(),
+            budgets: Vec::new(),
             systems: BTreeMap::new(),
             lookups: Vec::new(),
             arrivals: 0,
@@ -120,7 +130,9 @@ impl World {
             shadow: recorded.then(Shadow::default),
             answers: 0,
             swept: false,
-            trace: String::new(),
+            speaker: None,
+            inputs: 0,
+            trace: None,
         };
         for _ in 0..CLIENTS {
             world.add_client();
@@ -129,14 +141,22 @@ impl World {
         world
     }
 
-    pub fn trace(&self) -> &str {
-        &self.trace
+    /// From here on all that goes in and comes out is noted.
+    pub fn keep_trace(&mut self) {
+        self.trace = Some(String::new());
+    }
+
+    pub fn trace(&self) -> Option<&str> {
+        self.trace.as_deref()
     }
 
     fn add_client(&mut self) {
         let credentials = Credentials { uid: 1000, gid: 1000, pid: 1 };
         let id = self.core.add_client(credentials, self.now).unwrap();
-        self.clients.insert(id, Client::default());
+        self.budgets.extend(self.core.budget(id));
+        // No two clients ask under the same number, so that an answer to the wrong one shows.
+        let next_request = (self.budgets.len() as u32) << 16;
+        self.clients.insert(id, Client { next_request, ..Client::default() });
     }
 
     pub fn step(&mut self, random: &mut Random) {
@@ -154,9 +174,19 @@ impl World {
     }
 
     fn handle(&mut self, input: Input<'_>) {
-        writeln!(self.trace, "{:?} {input:?}", self.now - self.start).unwrap();
+        if let Some(trace) = &mut self.trace {
+            writeln!(trace, "{:?} {input:?}", self.now - self.start).unwrap();
+        }
+        self.inputs += 1;
         self.core.handle(input, self.now);
         self.perform();
+    }
+
+    /// As [`World::handle`], for what a client says.
+    fn hear(&mut self, client: ClientId, input: Input<'_>) {
+        self.speaker = Some(client);
+        self.handle(input);
+        self.speaker = None;
     }
 
     fn any_client(&self, random: &mut Random) -> ClientId {
@@ -176,10 +206,13 @@ impl World {
 
     fn perform(&mut self) {
         while let Some(action) = self.core.poll_action() {
-            writeln!(self.trace, "    {action:?}").unwrap();
+            if let Some(trace) = &mut self.trace {
+                writeln!(trace, "    {action:?}").unwrap();
+            }
             if let Some(shadow) = &self.shadow {
                 shadow.check(&action);
             }
+            self.check_owner(&action);
             let input = match action {
                 Action::Reply { client, request, reply } => {
                     self.answered(client, request);
@@ -274,8 +307,9 @@ impl World {
                     let result = if is_made { result } else { Err(9) };
                     Input::Sent { socket, request, result, bytes }
                 }
-                Action::StartDatagrams { socket, .. } => {
+                Action::StartDatagrams { socket, client } => {
                     let system = self.systems.get_mut(&socket).expect("started before it was made");
+                    system.reader = Some(client);
                     assert!(!std::mem::replace(&mut system.datagrams, true), "started twice");
                     continue;
                 }
@@ -307,8 +341,9 @@ impl World {
                 }
                 Action::Accept { listener, socket } => self.accept(listener, socket),
                 Action::Probe { socket } => Input::Probed { socket, waiting: self.arrivals > 0 },
-                Action::Start { socket, .. } => {
+                Action::Start { socket, client } => {
                     let system = self.systems.get_mut(&socket).expect("started before it was connected");
+                    system.reader = Some(client);
                     assert!(!std::mem::replace(&mut system.flowing, true), "started twice");
                     continue;
                 }
@@ -323,7 +358,8 @@ impl World {
                 }
             };
             // The system takes its time.
-            self.now += Duration::from_millis(self.trace.len() as u64 % 3);
+            self.now += Duration::from_millis(self.inputs % 3);
+            self.inputs += 1;
             self.core.handle(input, self.now);
         }
     }
@@ -384,12 +420,24 @@ impl World {
             Reply::Endpoint(endpoint) => (endpoint.socket, u64::from(endpoint.window), true),
             _ => return,
         };
-        for (other, entry) in &self.clients {
-            assert!(*other == client || !entry.sockets.contains_key(&socket), "another's socket");
-        }
+        assert_eq!(self.owner(socket).unwrap_or(client), client, "another's socket");
         let Some(entry) = self.clients.get_mut(&client) else { return };
         let known = entry.sockets.entry(socket).or_default();
         (known.connected, known.credit) = (connected, credit);
+    }
+
+    /// Who knows a socket.
+    fn owner(&self, socket: SocketId) -> Option<ClientId> {
+        let knows = |(_, client): &(&ClientId, &Client)| client.sockets.contains_key(&socket);
+        self.clients.iter().find(knows).map(|(&id, _)| id)
+    }
+
+    /// Asserts that what a client has said touches nobody else's socket, and that bytes go to who has the socket.
+    fn check_owner(&self, action: &Action) {
+        let Some((socket, client)) = subject(action) else { return };
+        if let (Some(owner), Some(client)) = (self.owner(socket), client.or(self.speaker)) {
+            assert_eq!(owner, client, "{action:?} is about another's socket");
+        }
     }
 
     fn noted(&mut self, client: ClientId, note: DaemonNote<'static>) {
@@ -461,7 +509,49 @@ impl World {
         assert!(self.shadow.is_none_or(|shadow| shadow.is_empty()), "something has no end in the trail");
         assert_eq!(self.core.census(), (0, 0), "clients or sockets are left");
         assert_eq!(self.core.poll_timeout(), None, "a timer is left");
+        for resource in Resource::ALL {
+            let used: u64 = self.budgets.iter().map(|budget| budget.used(*resource)).sum();
+            assert_eq!(used, 0, "{resource} are held for clients that have gone");
+        }
         assert!(self.systems.is_empty(), "system's sockets are left");
+    }
+}
+
+/// The socket that an action is about, and whose sake it is for where it says so.
+fn subject(action: &Action) -> Option<(SocketId, Option<ClientId>)> {
+    match action {
+        Action::SetOption { client, set, .. } => Some((set.socket, Some(*client))),
+        Action::Ask { client, socket, .. }
+        | Action::Start { client, socket }
+        | Action::StartDatagrams { client, socket } => Some((*socket, Some(*client))),
+        Action::Record { socket, .. } => socket.map(|socket| (socket, None)),
+        Action::Open { socket, .. }
+        | Action::Bind { socket, .. }
+        | Action::Listen { socket, .. }
+        | Action::Dial { socket, .. }
+        | Action::DialPath { socket, .. }
+        | Action::SetPeer { socket, .. }
+        | Action::ClearPeer { socket, .. }
+        | Action::Send { socket, .. }
+        | Action::HangUp { socket, .. }
+        | Action::Accept { listener: socket, .. }
+        | Action::Probe { socket }
+        | Action::Resume { socket }
+        | Action::Shutdown { socket, .. }
+        | Action::Finish { socket }
+        | Action::Close { socket } => Some((*socket, None)),
+        Action::Reply { .. }
+        | Action::Fail { .. }
+        | Action::Notify { .. }
+        | Action::Sync { .. }
+        | Action::MakeRing { .. }
+        | Action::BeginRing { .. }
+        | Action::EndRing { .. }
+        | Action::DropRing { .. }
+        | Action::Disconnect { .. }
+        | Action::Judged { .. }
+        | Action::Lookup(_)
+        | Action::DropLookup { .. } => None,
     }
 }
 

@@ -1,9 +1,11 @@
 //! What cargo alone cannot do: the module for every Lua version, and a machine that is fit for the
-//! tests, an installation, a benchmark. `cargo xtask modules`, `cargo xtask test`, `cargo xtask install`, `cargo xtask bench`.
+//! tests, an installation, a benchmark, the fuzz targets. `cargo xtask modules`, `cargo xtask test`, `cargo xtask install`,
+//! `cargo xtask bench`, `cargo xtask fuzz`.
 
 mod bench;
 mod embedded;
 mod files;
+mod fuzz;
 mod install;
 mod modules;
 mod needs;
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Builds the Lua modules, runs the tests, installs, measures")]
+#[command(name = "cargo xtask", about = "Builds the Lua modules, runs the tests, installs, measures, fuzzes")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -40,6 +42,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Give the fuzz targets inputs that nobody has thought of.
+    Fuzz(fuzz::Fuzz),
     /// Install or name what the tests need, build everything, run all tests.
     Test {
         /// Passed on to `cargo test`.
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Task::Install(options) => install::install(&options),
         Task::Rock(options) => rock::install(&options),
         Task::Bench { args } => bench::bench(&args),
+        Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Test { args } => test(&args),
     };
     match done {

@@ -1,4 +1,4 @@
-//! What the tests need of the machine, installed where that is possible, else named in one line.
+//! What tests and fuzzing need of the machine, installed where that is possible, else named in one line.
 
 use std::env;
 use std::path::Path;
@@ -34,23 +34,36 @@ const NEEDS: [(&str, &str); 25] = [
     ("prometheus", "prometheus"),
 ];
 
+/// What libFuzzer is built with.
+const FUZZING_NEEDS: [(&str, &str); 2] = [("cc", "gcc"), ("c++", "g++")];
+
 /// The oldest kernel that has the whole jail of `run` and `exec`.
 const KERNEL: (u32, u32) = (6, 12);
 
-/// Installs what is missing as root with apt-get, or says what to install.
+/// Installs what the tests need.
 pub fn provide() -> Result<(), String> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     if version(&release) < Some(KERNEL) {
         let (major, minor) = KERNEL;
         return Err(format!("the tests of the jail need Linux {major}.{minor} or later, with Landlock"));
     }
-    let missing = missing();
+    install("the tests need", &NEEDS)
+}
+
+/// Installs what fuzzing needs.
+pub fn provide_for_fuzzing() -> Result<(), String> {
+    install("fuzzing needs", &FUZZING_NEEDS)
+}
+
+/// Installs what is missing as root with apt-get, or says what to install.
+fn install(who_needs: &str, needs: &[(&str, &'static str)]) -> Result<(), String> {
+    let missing = missing(needs);
     if missing.is_empty() {
         return Ok(());
     }
     let wanted = format!("apt-get install --yes --no-install-recommends {}", missing.join(" "));
     if !is_root() || !has("apt-get") {
-        return Err(format!("the tests need some packages; as root: {wanted}"));
+        return Err(format!("{who_needs} some packages; as root: {wanted}"));
     }
     // So that apt-get asks nothing.
     run("env", &["DEBIAN_FRONTEND=noninteractive", "apt-get", "update", "--quiet"])?;
@@ -64,7 +77,7 @@ pub fn provide() -> Result<(), String> {
     ];
     install.extend(&missing);
     run("env", &install)?;
-    match self::missing().as_slice() {
+    match self::missing(needs).as_slice() {
         [] => Ok(()),
         still => Err(format!("still missing after the installation: {}", still.join(" "))),
     }
@@ -76,8 +89,8 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-fn missing() -> Vec<&'static str> {
-    NEEDS.iter().filter(|(file, _)| !has(file)).map(|(_, package)| *package).collect()
+fn missing(needs: &[(&str, &'static str)]) -> Vec<&'static str> {
+    needs.iter().filter(|(file, _)| !has(file)).map(|(_, package)| *package).collect()
 }
 
 fn has(file: &str) -> bool {

@@ -22,25 +22,32 @@ pub fn built(debug: bool) -> PathBuf {
 
 /// Runs cargo, the one that runs this.
 pub fn cargo(args: &[&str]) -> Result<(), String> {
-    run(&env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args)
+    cargo_with(args, &[])
+}
+
+/// Runs cargo with these variables.
+pub fn cargo_with(args: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    start(&cargo, args, variables, Stdio::inherit()).map(drop)
 }
 
 /// Runs a program to its end; anything but success is an error.
 pub fn run(program: &str, args: &[&str]) -> Result<(), String> {
-    start(program, args, Stdio::inherit()).map(drop)
+    start(program, args, &[], Stdio::inherit()).map(drop)
 }
 
 /// Runs a program to its end, and gives what it printed.
 pub fn output(program: &str, args: &[&str]) -> Result<String, String> {
-    start(program, args, Stdio::piped())
+    start(program, args, &[], Stdio::piped())
 }
 
-fn start(program: &str, args: &[&str], stdout: Stdio) -> Result<String, String> {
+fn start(program: &str, args: &[&str], variables: &[(&str, &str)], stdout: Stdio) -> Result<String, String> {
     let name = Path::new(program).file_name().map_or_else(|| program.into(), |name| name.to_string_lossy());
     eprintln!("$ {name} {}", args.join(" "));
     let mut command = Command::new(program);
     command
         .args(args)
+        .envs(variables.iter().copied())
         .current_dir(repository())
         .stdin(Stdio::inherit())
         .stdout(stdout)

@@ -115,7 +115,7 @@ impl Index {
         Ok(Index { connection, dir: dir.to_owned(), dictionaries: Dictionaries::default(), file: Some(file) })
     }
 
-    fn in_memory(dir: &Path) -> Result<Self, IndexError> {
+    pub(super) fn in_memory(dir: &Path) -> Result<Self, IndexError> {
         let size = lines::size(dir).map_err(|source| files(dir, source))?;
         if size > IN_MEMORY_MAX {
             return Err(IndexError::TooLarge(dir.to_owned(), size));

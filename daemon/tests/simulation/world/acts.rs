@@ -6,9 +6,9 @@ use luasocketd::core::policy::{Accounts, Policy};
 use luasocketd::core::{Admission, Answer, ClientId, Input, Place, Question};
 use luasocketd_protocol::{
     Accept, AskRing, Bind, Call, Cancel, ClearPeer, ClientNote, Close, Connect, DATAGRAM_OVERHEAD, Direction,
-    Failure, Family, Hello, HostEntry, HostEntryOf, Kind, Listen, NameInfo, NameInfoOf, Open, OptionValue,
-    Resolve, RingBegin, RingEnd, RingWake, SendTo, SetOption, SetPeer, Shutdown, SocketId, SocketOption,
-    Sync, UDP_MAX, VERSION, Watch, Window,
+    Failure, Family, GetOption, Hello, HostEntry, HostEntryOf, Kind, Listen, LocalName, NameInfo, NameInfoOf,
+    Open, OptionValue, PeerName, Resolve, RingBegin, RingEnd, RingWake, SendTo, SetOption, SetPeer, Shutdown,
+    SocketId, SocketOption, Sync, Timeout, UDP_MAX, VERSION, Watch, Window,
 };
 
 use super::super::random::Random;
@@ -117,10 +117,22 @@ impl World {
             10 => self.close(client, socket, random),
             11 if random.once_in(2) => self.act_on_ring(client, random),
             11 => self.request(client, Call::Sync(Sync {})),
+            12 if random.once_in(2) => {
+                let timeout = Timeout { socket, block_ms: timeout_ms, total_ms: None };
+                self.note(client, ClientNote::Timeout(timeout));
+            }
             12 => self.note(client, ClientNote::Watch(Watch { socket })),
             13 => {
-                let request = random.below(u64::from(self.clients[&client].next_request) + 1) as u32;
+                let request = self.clients[&client].next_request.wrapping_sub(random.below(12) as u32);
                 self.note(client, ClientNote::Cancel(Cancel { request }));
+            }
+            14 if random.once_in(3) => {
+                let call = match random.below(3) {
+                    0 => Call::LocalName(LocalName { socket }),
+                    1 => Call::PeerName(PeerName { socket }),
+                    _ => Call::GetOption(GetOption { socket, option: SocketOption::Error }),
+                };
+                self.request(client, call);
             }
             14 => self.grant(client, socket),
             15 => {
@@ -142,11 +154,11 @@ impl World {
         let request = entry.next_request;
         entry.next_request += 1;
         entry.waiting.insert(request);
-        self.handle(Input::Request { client, request, call });
+        self.hear(client, Input::Request { client, request, call });
     }
 
     fn note(&mut self, client: ClientId, note: ClientNote<'_>) {
-        self.handle(Input::Note { client, note });
+        self.hear(client, Input::Note { client, note });
     }
 
     fn act_on_ring(&mut self, client: ClientId, random: &mut Random) {
@@ -330,11 +342,7 @@ impl World {
         assert!(credit >= UDP_MAX + DATAGRAM_OVERHEAD, "the largest datagram would not fit");
         let cost = random.below((UDP_MAX + DATAGRAM_OVERHEAD) as u64) as u32;
         self.core.on_pushed(socket, cost as usize, self.now);
-        for client in self.clients.values_mut() {
-            if let Some(known) = client.sockets.get_mut(&socket) {
-                known.unread += cost;
-            }
-        }
+        self.pushed(socket, cost);
     }
 
     fn bytes_flow(&mut self, random: &mut Random) {
@@ -361,14 +369,17 @@ impl World {
                 self.perform();
                 let length = random.below(credit + 1) as u32;
                 self.core.on_pushed(socket, length as usize, self.now);
-                for client in self.clients.values_mut() {
-                    if let Some(known) = client.sockets.get_mut(&socket) {
-                        known.unread += length;
-                        return;
-                    }
-                }
-                assert_eq!(length, 0, "bytes pushed for a socket that no client has");
+                self.pushed(socket, length);
             }
+        }
+    }
+
+    /// Bytes have gone to whoever reads from the socket.
+    fn pushed(&mut self, socket: SocketId, length: u32) {
+        let reader = self.systems[&socket].reader.and_then(|reader| self.clients.get_mut(&reader));
+        match reader.and_then(|reader| reader.sockets.get_mut(&socket)) {
+            Some(known) => known.unread += length,
+            None => assert_eq!(length, 0, "bytes pushed for a socket that their reader has not"),
         }
     }
 }
