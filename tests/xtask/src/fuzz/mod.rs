@@ -20,14 +20,13 @@ use run::{End, Run};
 
 /// What the compiler is told: to count which edges of the program an input takes, and to watch each access to memory. Both
 /// are for nightly compilers alone, unless one is told to be as good as that.
-const FLAGS: [&str; 8] = [
+const FLAGS: [&str; 7] = [
     "--cfg=fuzzing",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
-    "-Ccodegen-units=1",
     "-Zsanitizer=address",
 ];
 const BOOTSTRAP: (&str, &str) = ("RUSTC_BOOTSTRAP", "1");
@@ -63,7 +62,7 @@ pub fn fuzz(options: &Fuzz) -> Result<(), String> {
     needs::provide_for_fuzzing()?;
     let programs = build(&targets)?;
     let scratch = Scratch::make()?;
-    let run = |target: &String| Run::new(target, &programs.join(target), &scratch.0);
+    let run = |target: &str| Run::new(target, &programs, &scratch.0);
     if let [target] = targets.as_slice()
         && !options.repeat.is_empty()
     {

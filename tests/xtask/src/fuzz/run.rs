@@ -63,15 +63,16 @@ pub(super) struct Result {
 }
 
 /// A target that is to run.
-pub(super) struct Run<'a> {
-    target: &'a str,
-    program: &'a Path,
-    scratch: &'a Path,
+pub(super) struct Run {
+    target: String,
+    program: PathBuf,
+    /// For files that are there as long as an input.
+    scratch: PathBuf,
 }
 
-impl<'a> Run<'a> {
-    pub(super) fn new(target: &'a str, program: &'a Path, scratch: &'a Path) -> Self {
-        Run { target, program, scratch }
+impl Run {
+    pub(super) fn new(target: &str, programs: &Path, scratch: &Path) -> Self {
+        Run { target: target.to_owned(), program: programs.join(target), scratch: scratch.to_owned() }
     }
 
     /// Gives it inputs until the end.
@@ -110,7 +111,7 @@ impl<'a> Run<'a> {
     }
 
     fn command(&self) -> std::process::Command {
-        let mut command = command(self.program);
+        let mut command = command(&self.program);
         command
             .arg(format!("-timeout={INPUT_SECONDS}"))
             .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
@@ -118,7 +119,7 @@ impl<'a> Run<'a> {
             // It wants to look into its own process, which not every container allows; memory that is lost shows by
             // the limit above.
             .arg("-detect_leaks=0")
-            .env("TMPDIR", self.scratch)
+            .env("TMPDIR", &self.scratch)
             .env("RUST_BACKTRACE", "1");
         command
     }
@@ -128,7 +129,7 @@ impl<'a> Run<'a> {
     }
 
     fn directory(&self, kind: &str) -> std::result::Result<PathBuf, String> {
-        let path = repository().join("fuzz").join(kind).join(self.target);
+        let path = repository().join("fuzz").join(kind).join(&self.target);
         fs::create_dir_all(&path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
         Ok(path)
     }
@@ -140,7 +141,7 @@ impl<'a> Run<'a> {
         };
         let coverage = said.rsplit_once(" cov: ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
         Result {
-            target: self.target.to_owned(),
+            target: self.target.clone(),
             executions: statistic("number_of_executed_units"),
             rate: statistic("average_exec_per_sec"),
             coverage: coverage.unwrap_or_default(),
@@ -151,7 +152,7 @@ impl<'a> Run<'a> {
 
     /// What went wrong, for people.
     fn crash(&self, said: &str, log: &Path) -> String {
-        let target = self.target;
+        let target = &self.target;
         let why = said.lines().find(|line| line.contains("panicked at") || line.starts_with("SUMMARY: "));
         let why = why.unwrap_or("it ended without a word");
         let input = said.lines().find_map(|line| Some(line.split_once("Test unit written to ")?.1));
