@@ -160,7 +160,7 @@ fn read(directory: &Path, flags: u8) {
         let settings = Settings::new(directory);
         let went_on = fuzzing::go_on(&settings);
         if let (Ok((point, _)), Ok(Ok(last))) = (&recovered, &went_on) {
-            assert_eq!(last.sequence, point.sequence + 1, "it goes on behind what is there");
+            assert_eq!(Some(last.sequence), point.sequence.checked_add(1), "it goes on behind what is there");
             let after = verify(directory, Some(*last)).expect("the same files");
             assert_eq!(after.head, Some(*last));
         }

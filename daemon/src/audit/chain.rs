@@ -16,6 +16,10 @@ const AFTER_HASH: &[u8] = br#""}}"#;
 
 const HASH_BYTES: usize = 32;
 
+/// The largest number of a line: the index has none above it, and from there on lines can still be counted. A larger one
+/// was not written by a trail.
+pub(super) const SEQUENCE_MAX: u64 = i64::MAX as u64;
+
 /// The hash of a line, and of all lines before it with that.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Hash([u8; HASH_BYTES]);
@@ -90,7 +94,8 @@ impl FromStr for Point {
     fn from_str(text: &str) -> Result<Self, PointError> {
         let (sequence, hash) = text.split_once(':').ok_or(PointError)?;
         let is_number = !sequence.is_empty() && sequence.bytes().all(|byte| byte.is_ascii_digit());
-        let sequence = sequence.parse().ok().filter(|_| is_number).ok_or(PointError)?;
+        let sequence = sequence.parse().ok().filter(|&sequence| is_number && sequence <= SEQUENCE_MAX);
+        let sequence = sequence.ok_or(PointError)?;
         Ok(Point { sequence, hash: hash.parse()? })
     }
 }
@@ -137,8 +142,9 @@ mod tests {
         let point = Point { sequence: 7, hash: Hash::default().then(b"x") };
         assert_eq!(point.to_string().parse(), Ok(point));
         let hash = point.hash.to_string();
-        for wrong in ["", ":", "7", "7:", ":00", &format!("+7:{hash}"), &format!("7:{}", hash.to_uppercase())]
-        {
+        let too_large = format!("{}:{hash}", SEQUENCE_MAX + 1);
+        let upper = format!("7:{}", hash.to_uppercase());
+        for wrong in ["", ":", "7", "7:", ":00", &format!("+7:{hash}"), &upper, &too_large] {
             assert_eq!(wrong.parse::<Point>(), Err(PointError), "{wrong}");
         }
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::chain::{Hash, Point, unseal};
+use super::chain::{Hash, Point, SEQUENCE_MAX, unseal};
 use super::entry::Gone;
 use super::words::Own;
 
@@ -36,7 +36,8 @@ impl<'a> Said<'a> {
     /// What a line says, its own bytes and its hash; `None` of what is no line of a trail.
     pub(super) fn parse(line: &'a [u8]) -> Option<(Self, &'a [u8], Hash)> {
         let (body, hash) = unseal(line)?;
-        Some((serde_json::from_slice(line).ok()?, body, hash))
+        let said: Said<'_> = serde_json::from_slice(line).ok()?;
+        (said.event.sequence <= SEQUENCE_MAX).then_some((said, body, hash))
     }
 
     /// The last line that is not there any more, if the line says so.

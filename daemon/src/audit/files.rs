@@ -261,7 +261,7 @@ pub(super) fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Res
 
 #[cfg(test)]
 mod tests {
-    use super::super::chain::Hash;
+    use super::super::chain::{Hash, SEQUENCE_MAX};
     use super::*;
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
     fn a_head_comes_back_or_is_none() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(read_head(directory.path()).unwrap(), None);
-        let point = Point { sequence: u64::MAX, hash: Hash::default().then(b"x") };
+        let point = Point { sequence: SEQUENCE_MAX, hash: Hash::default().then(b"x") };
         let file = open_file(&directory.path().join(HEAD), Make::IfMissing).unwrap();
         write_head(&file, point).unwrap();
         assert_eq!(read_head(directory.path()).unwrap(), Some(point));

@@ -42,6 +42,18 @@ fn everything() -> Filter {
 }
 
 #[test]
+fn what_lines_say_of_bytes_can_be_added_up() {
+    let mut trail = Trail::new();
+    for number in [1, 2] {
+        let mut entry = decided(number, 0, "a.example");
+        entry.luasocketd.end = Some("closed".to_owned());
+        entry.source.get_or_insert_default().bytes = Some(u64::MAX);
+        trail.write(entry);
+    }
+    assert_eq!(ask(&trail.index(), &everything()).len(), 2);
+}
+
+#[test]
 fn a_decision_and_its_end_are_one() {
     let mut trail = Trail::new();
     trail.decide(1, 0, "a.example");

@@ -54,6 +54,14 @@ struct Tally {
     last: i64,
 }
 
+/// The most bytes that a row counts, a pebibyte: no socket moves more, and sums of thousands of such rows still fit.
+const BYTES_MAX: i64 = 1 << 50;
+
+/// Bytes as rows have them.
+fn summable(bytes: u64) -> i64 {
+    signed(bytes).min(BYTES_MAX)
+}
+
 /// Writes lines to the index, in one transaction.
 pub(super) struct Inserter<'a> {
     connection: &'a Connection,
@@ -135,8 +143,8 @@ impl<'a> Inserter<'a> {
         for day in [row.started.div_euclid(DAY_US), EVER] {
             let tally = self.tallies.entry((day, row.kind)).or_default();
             tally.count += count;
-            tally.sent += row.sent;
-            tally.received += row.received;
+            tally.sent = tally.sent.saturating_add(row.sent);
+            tally.received = tally.received.saturating_add(row.received);
             tally.last = tally.last.max(row.started);
         }
     }
@@ -278,8 +286,8 @@ impl<'a> Inserter<'a> {
             if came_in { (destination, entry.source.clone()) } else { (entry.source.clone(), destination) };
         let ours = own.as_ref();
         let theirs = peer.as_ref();
-        row.sent = ours.and_then(|side| side.bytes).map_or(0, signed);
-        row.received = theirs.and_then(|side| side.bytes).map_or(0, signed);
+        row.sent = ours.and_then(|side| side.bytes).map_or(0, summable);
+        row.received = theirs.and_then(|side| side.bytes).map_or(0, summable);
         row.sent_packets = ours.and_then(|side| side.packets).map(signed);
         row.received_packets = theirs.and_then(|side| side.packets).map(signed);
         let mut address = |side: Option<&Side>| {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 
+use super::super::chain::{Hash, seal};
 use super::super::files::{LIVE, read_head, rotated_path, segments};
 use super::super::render::Run;
 use super::super::rotation::Squeeze;
@@ -110,6 +111,30 @@ fn a_crash_behind_any_step_of_compressing_loses_nothing() {
         drop(store);
         assert_eq!(recovered(&settings), ids(&[2, 3]), "behind {steps} steps");
         assert_sound(&settings.directory);
+    }
+}
+
+#[test]
+fn a_number_that_no_trail_comes_to_is_none() {
+    for (file, text) in [
+        (HEAD, format!("{}:{}\n", u64::MAX, Hash::default())),
+        (LIVE, {
+            let mut entry = decision(1);
+            let mut line = Vec::new();
+            entry.event.sequence = u64::MAX;
+            write_entry(&entry, &mut line);
+            seal(&mut line, 0, Hash::default());
+            String::from_utf8(line).unwrap()
+        }),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(directory.path());
+        make_directory(&settings.directory).unwrap();
+        fs::write(settings.directory.join(file), text).unwrap();
+        let (mut store, left) = Store::open(&settings).unwrap();
+        assert_eq!(left.point, Point::default(), "{file}");
+        write(&mut store, [decision(1)]);
+        assert_eq!(store.point().sequence, 1, "{file}");
     }
 }
 
