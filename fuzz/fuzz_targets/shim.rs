@@ -2,7 +2,7 @@
 //! more is held than was granted, and what goes to the daemon are always whole messages.
 #![no_main]
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
@@ -40,11 +40,12 @@ fuzz_target!(
 
 /// Every daemon's message, behind questions that it may answer.
 fn inputs() -> Vec<Vec<u8>> {
-    let asked: Vec<u8> = (0..20).flat_map(|call| [0, call]).collect();
-    let mut inputs: Vec<Vec<u8>> = (0..12)
+    // Each step is a socket, what is done, and how.
+    let asked: Vec<u8> = (0..20).flat_map(|call| [1, 0, call]).collect();
+    let mut inputs: Vec<Vec<u8>> = (0..14)
         .map(|kind| {
-            let answers = (0..20).flat_map(|id| [2, kind, id, 0, id, 1, 7]);
-            [&[0, kind][..], &asked, &answers.collect::<Vec<u8>>()].concat()
+            let answers: Vec<u8> = (0..20).flat_map(|id| [1, 2, kind, id, 0, 9]).collect();
+            [&[0, kind], &asked[..], &answers].concat()
         })
         .collect();
     let mut stream = Vec::new();
@@ -52,11 +53,23 @@ fn inputs() -> Vec<Vec<u8>> {
         encode_note(&mut stream, &note);
     }
     let raw: Vec<u8> =
-        stream.chunks(64).flat_map(|piece| [&[1, piece.len() as u8], piece].concat()).collect();
-    inputs.push([&[0, 0][..], &asked, &raw].concat());
-    // A ring, begun, filled and ended.
-    inputs
-        .push([&[0, 0][..], &asked, &[10, 11, 12, 0, 13, 1, 9, 0, 3, 13, 1, 9, 0, 3, 14, 0, 12, 1]].concat());
+        stream.chunks(64).flat_map(|piece| [&[1, 1, piece.len() as u8], piece].concat()).collect();
+    inputs.push([&[0, 0], &asked[..], &raw].concat());
+    // A ring: wanted, given, begun, filled with an answer and data for it, ended.
+    let ring = [
+        &[0, 10][..],
+        &[0, 11, 20, 1],
+        &[0, 12, 0, 1],
+        &[1, 13, 0, 2, 0, 0, 9, 9, 0],
+        &[1, 13, 9, 0, 0x0f, 0xa0, 0],
+        &[1, 13, 9, 0, 0x00, 0x20, 0],
+        &[1, 5, 0, 0, 0xff, 0],
+        &[0, 12, 1, 0],
+        &[0, 17],
+    ];
+    inputs.push([&[0, 0], &asked[..], &ring.concat()].concat());
+    let forged = [&ring[..4], &[&[0, 14, 0, 0, 1, 9]]].concat().concat();
+    inputs.push([&[0, 0], &asked[..], &forged].concat());
     inputs
 }
 
@@ -197,7 +210,6 @@ impl Pair {
             self.heard_by_ring.filled(length);
             while let Ok(Some(_)) = self.heard_by_ring.next_frame() {}
         }
-        let _ = self.daemon.flush();
     }
 
     fn check(&mut self) {
