@@ -2,13 +2,10 @@
 //! understood the same.
 #![no_main]
 
-#[path = "../../protocol/tests/samples/mod.rs"]
-mod samples;
-
 use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
-use luasocketd_fuzz::seeds;
+use luasocketd_fuzz::{samples, seeds};
 use luasocketd_protocol::*;
 
 fuzz_target!(

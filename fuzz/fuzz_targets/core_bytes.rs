@@ -15,11 +15,8 @@ use luasocketd::core::{
     Question, RING_BYTES, Timeouts,
 };
 use luasocketd_fuzz::numbers::Numbers;
-use luasocketd_fuzz::seeds;
+use luasocketd_fuzz::{samples, seeds};
 use luasocketd_protocol::*;
-
-#[path = "../../protocol/tests/samples/mod.rs"]
-mod samples;
 
 /// Small limits, so that every one of them is met.
 const LIMITS: Limits =

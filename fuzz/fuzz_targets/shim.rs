@@ -9,13 +9,10 @@ use std::sync::atomic::Ordering;
 
 use libfuzzer_sys::fuzz_target;
 use luasocketd_fuzz::numbers::Numbers;
-use luasocketd_fuzz::seeds;
+use luasocketd_fuzz::{samples, seeds};
 use luasocketd_protocol::*;
 use luasocketd_shim::fuzzing::Client;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-
-#[path = "../../protocol/tests/samples/mod.rs"]
-mod samples;
 
 /// Steps of one input.
 const STEPS_MAX: usize = 400;

@@ -1,4 +1,6 @@
 //! What the fuzz targets share: numbers that come from an input, and the inputs to begin with.
 
 pub mod numbers;
+#[path = "../../protocol/tests/samples/mod.rs"]
+pub mod samples;
 pub mod seeds;
