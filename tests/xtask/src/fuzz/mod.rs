@@ -21,7 +21,7 @@ use run::{End, Run};
 /// What the compiler is told: to count which edges of the program an input takes, and to watch each access to memory. Both
 /// are for nightly compilers alone, unless one is told to be as good as that.
 const FLAGS: [&str; 7] = [
-    "--cfg=fuzzing",
+    "--cfg fuzzing",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
