@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use luasocketd_protocol::{Code, Failure, SocketId};
 
-use super::calls::client_gone;
+use super::budget::Resource;
+use super::calls::{client_gone, over_limit};
 use super::client::Phase;
 use super::judging::act_at;
-use super::machine::Core;
+use super::machine::{Core, PIPE_BYTES};
 use super::place::Place;
 use super::policy::{Crowd, Policy, Profile, Subject, Verb};
 use super::slots::ClientId;
@@ -19,8 +20,13 @@ impl Core {
     ///
     /// # Errors
     /// [`Code::Denied`] when no profile is for it or several are, [`Code::Limit`] when as many clients as
-    /// may have the profile have it already.
+    /// may have the profile have it already, or its user holds so much that there is no room for its pipe.
     pub(crate) fn admit(&mut self, client: ClientId, name: &str, now: Instant) -> Result<(), Failure> {
+        let entry = self.clients.get_mut(client).ok_or_else(client_gone)?;
+        if entry.pipe.is_none() {
+            let charge = entry.budget.charge(Resource::Bytes, PIPE_BYTES);
+            entry.pipe = Some(charge.map_err(over_limit)?);
+        }
         let profile = self.profile_for(client, name)?;
         if let Some(limit) = profile.rates.clients {
             let Some(seat) = profile.crowd.join(limit) else {
@@ -70,6 +76,7 @@ impl Core {
     pub(crate) fn on_new_policy(&mut self, policy: Policy, now: Instant) {
         let enforce_now = policy.enforce_now;
         self.tally.set_policy(&policy);
+        self.config.users.set_limits(&policy.user_limits());
         self.config.policy = policy;
         let welcome: Vec<(ClientId, String)> = self
             .clients

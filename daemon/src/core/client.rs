@@ -73,8 +73,8 @@ pub(crate) struct Client {
     pub(crate) budget: Budget,
     /// How fast it goes, with all of its sockets.
     pub(crate) meter: Rc<RefCell<Meter>>,
-    /// What the shell may buffer on its pipe.
-    pub(crate) _pipe: Charge,
+    /// What the shell may buffer on its pipe; with nothing here it is not let in.
+    pub(crate) pipe: Option<Charge>,
     /// Its sockets, those not counted that only deliver what was accepted before their close.
     pub(crate) sockets: BTreeSet<SocketId>,
     /// Its unanswered requests, by their number.

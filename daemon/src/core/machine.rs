@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Code, DATAGRAM_OVERHEAD, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
 
+use super::account::Users;
 use super::action::{Action, Input};
 use super::budget::{Budget, Limits, Resource};
-use super::calls::over_limit;
 use super::client::{Client, Credentials, Identity, Phase};
 use super::flow::Admission;
 use super::holding::Held;
@@ -38,6 +38,8 @@ pub struct Config {
     pub policy: Policy,
     /// What one client may hold.
     pub limits: Limits,
+    /// What users hold, on all loops together.
+    pub users: Users,
     /// How long things may take that no caller bounds.
     pub timeouts: Timeouts,
     /// Whether a trail is kept: nothing is done then before its decision is recorded.
@@ -95,6 +97,7 @@ pub struct Core {
 impl Core {
     /// A daemon without clients.
     pub fn new(config: Config, now: Instant) -> Self {
+        config.users.set_limits(&config.policy.user_limits());
         Core {
             tally: Tally::new(&config.policy),
             next_record: config.lane.records().0,
@@ -123,7 +126,8 @@ impl Core {
             return Err(shutting_down());
         }
         let deadline = now + self.config.timeouts.hello;
-        let budget = Budget::new(self.config.limits.clone());
+        let account = self.config.users.account(credentials.uid);
+        let budget = Budget::new(self.config.limits.clone()).of_user(account);
         let party = Party {
             credentials,
             executable: None,
@@ -143,7 +147,8 @@ impl Core {
             phase: Phase::Greeting(deadline),
             profile: None,
             seat: None,
-            _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
+            // Where its user has no room for it, that is what the answer to its hello says.
+            pipe: budget.charge(Resource::Bytes, PIPE_BYTES).ok(),
             budget,
             meter: Rc::new(RefCell::new(Meter::new(Rates::default(), now))),
             sockets: Default::default(),
@@ -367,6 +372,11 @@ mod tests {
         assert!(documented.contains(&format!("at most {GROUPS_MAX} multicast groups")));
         let audited = include_str!("../../../docs/audit.md");
         assert!(audited.contains(&format!("At most {PEERS_MAX} peers")));
+        let of_a_user = Limits::of_a_user();
+        for resource in Resource::ALL {
+            let row = format!("| {resource} | `{}` | {} |", resource.key(), of_a_user.of(*resource));
+            assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
+        }
         let keys = Resource::ALL.iter().map(|resource| (resource.to_string(), resource.key()));
         let rates = Rates::KEYS.iter().map(|&(key, name)| (name.to_owned(), key));
         for (name, key) in keys.chain(rates) {

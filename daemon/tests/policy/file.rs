@@ -119,6 +119,24 @@ fn how_many_loops_there_are_is_read_and_need_not_be_said() {
 }
 
 #[test]
+fn what_a_users_clients_may_hold_together_is_read_and_need_not_be_said() {
+    let of = |line: &str| read(&format!("{line}\n[[profile]]\nname = \"x\"\n"));
+    assert_eq!(of("").unwrap().user_limits(), Limits::of_a_user());
+    let limits = of("user_limits = { sockets = 7, bytes_held = 0x1000000 }").unwrap().user_limits();
+    assert_eq!(limits, Limits { sockets: 7, bytes: 1 << 24, ..Limits::of_a_user() });
+    for (wrong, text) in [
+        ("user_limits = 1", "`user_limits` is a table"),
+        ("user_limits = { socket = 1 }", "`user_limits` has no key `socket`"),
+        ("user_limits = { clients = 1 }", "`user_limits` has no key `clients`"),
+        ("user_limits = { bytes_held = 1 }", "`bytes_held` is a whole number,"),
+        ("user_limits = { sockets = -1 }", "`sockets` is a whole number, 0 or more"),
+    ] {
+        let error = of(wrong).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("p.toml:1: {text}")), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn where_the_audit_trail_is_kept_is_read_and_need_not_be_said() {
     let whole = Audit {
         directory: "/var/log/luasocketd".into(),
@@ -172,7 +190,7 @@ fn a_wrong_file_is_refused_with_its_line_and_what_would_be_right() {
         (
             "colour = 1\n[[profile]]\nname = \"x\"".to_owned(),
             1,
-            "the file has no key `colour`; its keys are `enforce_now`, `workers`, `audit`, `profile`",
+            "the file has no key `colour`; its keys are `enforce_now`, `workers`, `user_limits`, `audit`, `profile`",
         ),
         (
             "enforce_now = \"yes\"\n[[profile]]\nname = \"x\"".to_owned(),

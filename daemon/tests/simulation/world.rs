@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use luasocketd::core::account::Users;
 use luasocketd::core::budget::{Limits, Resource};
 use luasocketd::core::policy::Policy;
 use luasocketd::core::{
@@ -22,7 +23,18 @@ use super::random::Random;
 /// Small limits, so that every one of them is met often.
 const LIMITS: Limits = Limits { bytes: PIPE_BYTES + 64 * 1024, sockets: 12, calls: 10, lookups: 3 };
 
+/// What the clients of a user hold together, in some worlds: less than all of them may one by one.
+const USER_LIMITS: [(Resource, u64); 4] = [
+    (Resource::Bytes, 3 * LIMITS.bytes),
+    (Resource::Sockets, 20),
+    (Resource::Calls, 15),
+    (Resource::Lookups, 4),
+];
+
 const CLIENTS: usize = 4;
+
+/// Two users, each with some of the clients.
+const UIDS: [u32; 2] = [1000, 1001];
 
 /// What a client knows.
 #[derive(Default)]
@@ -77,6 +89,8 @@ struct System {
 
 pub struct World {
     limits: Limits,
+    users: Users,
+    user_limits: Vec<(Resource, u64)>,
     core: Core,
     now: Instant,
     start: Instant,
@@ -98,18 +112,30 @@ pub struct World {
 impl World {
     pub fn new(random: &mut Random) -> Self {
         let start = Instant::now();
-        let policy = Policy::new(vec!["*".parse().unwrap()]);
+        let user_limits = if random.once_in(2) { USER_LIMITS.to_vec() } else { Vec::new() };
+        let mut policy = Policy::new(vec!["*".parse().unwrap()]);
+        policy.user_limits.clone_from(&user_limits);
+        let users = Users::default();
         let timeouts = Timeouts { hello: Duration::from_secs(5), linger: Duration::from_secs(20) };
         let recorded = random.once_in(2);
         let mut limits = LIMITS;
         // Enough for a ring in some worlds, so that there is not too much for all else in the others.
         limits.bytes += if random.once_in(2) { RING_BYTES } else { 0 };
-        let config =
-            Config { policy, limits: limits.clone(), timeouts, recorded, rings: true, ..Config::default() };
+        let config = Config {
+            policy,
+            limits: limits.clone(),
+            users: users.clone(),
+            timeouts,
+            recorded,
+            rings: true,
+            ..Config::default()
+        };
         let core = Core::new(config, start);
         let mut world = World {
             core,
             limits,
+            users,
+            user_limits,
             now: start,
             start,
             clients: BTreeMap::new(),
@@ -134,7 +160,8 @@ impl World {
     }
 
     fn add_client(&mut self) {
-        let credentials = Credentials { uid: 1000, gid: 1000, pid: 1 };
+        let uid = UIDS[self.turn(UIDS.len() as u64)];
+        let credentials = Credentials { uid, gid: 1000, pid: 1 };
         let id = self.core.add_client(credentials, self.now).unwrap();
         self.clients.insert(id, Client::default());
     }
@@ -430,6 +457,14 @@ impl World {
 
     /// What holds after every step.
     pub fn check(&self) {
+        let policy = self.core.policy();
+        for (uid, resource) in UIDS.iter().flat_map(|&uid| Resource::ALL.iter().map(move |&it| (uid, it))) {
+            let (used, limit) = (self.users.used(uid, resource), policy.user_limits().of(resource));
+            assert!(used <= limit, "{used} {resource} used by a user of {limit}");
+            let own = self.clients.keys().filter(|&&id| self.core.credentials(id).unwrap().uid == uid);
+            let own: u64 = own.map(|&id| self.core.used(id, resource).unwrap()).sum();
+            assert!(own <= used, "{own} {resource} used by the clients of a user that has {used}");
+        }
         for (&id, client) in &self.clients {
             for resource in Resource::ALL {
                 let used = self.core.used(id, *resource).unwrap();
@@ -440,7 +475,9 @@ impl World {
             let used = self.core.used(id, Resource::Bytes).unwrap();
             let ring =
                 if matches!(client.ring, Ring::Offered | Ring::Used | Ring::Ending) { RING_BYTES } else { 0 };
-            assert!(credit + PIPE_BYTES + ring <= used, "{credit} bytes granted, {used} charged");
+            // Whoever's user has no room for a pipe is not let in, and holds nothing.
+            let pipe = if used == 0 { 0 } else { PIPE_BYTES };
+            assert!(credit + pipe + ring <= used, "{credit} bytes granted, {used} charged");
         }
     }
 
@@ -462,6 +499,9 @@ impl World {
         assert_eq!(self.core.census(), (0, 0), "clients or sockets are left");
         assert_eq!(self.core.poll_timeout(), None, "a timer is left");
         assert!(self.systems.is_empty(), "system's sockets are left");
+        for (uid, resource) in UIDS.iter().flat_map(|&uid| Resource::ALL.iter().map(move |&it| (uid, it))) {
+            assert_eq!(self.users.used(uid, resource), 0, "{resource} are left with a user");
+        }
     }
 }
 

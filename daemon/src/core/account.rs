@@ -1,0 +1,166 @@
+//! What all clients of one user hold together: a user who opens the daemon's path again and again gets no more by it
+//! than the operator lets one user have.
+//!
+//! Clients of one user may be on several loops, so the sums are atomic; a lock is taken only when a client comes and when
+//! the last one of a user goes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::budget::{Limits, Resource};
+
+/// A number for each resource.
+type Sums = [AtomicU64; Resource::ALL.len()];
+
+/// The accounts of all users, the same for all loops.
+#[derive(Clone, Debug)]
+pub struct Users(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limits: Sums,
+    accounts: Mutex<HashMap<u32, Weak<Account>>>,
+}
+
+/// What one user's clients hold together.
+#[derive(Debug)]
+pub(crate) struct Account {
+    uid: u32,
+    used: Sums,
+    users: Users,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        let users = Users(Arc::new(Shared { limits: Sums::default(), accounts: Mutex::default() }));
+        users.set_limits(&Limits::of_a_user());
+        users
+    }
+}
+
+impl Users {
+    /// Changes what each user may hold. What is held beyond it stays until it is released.
+    pub fn set_limits(&self, limits: &Limits) {
+        for &resource in Resource::ALL {
+            self.0.limits[resource as usize].store(limits.of(resource), Ordering::Relaxed);
+        }
+    }
+
+    /// How much a user holds.
+    pub fn used(&self, uid: u32, resource: Resource) -> u64 {
+        self.0.lock().get(&uid).and_then(Weak::upgrade).map_or(0, |account| account.used(resource))
+    }
+
+    /// The account of a user, which lives as long as somebody has it.
+    pub(crate) fn account(&self, uid: u32) -> Arc<Account> {
+        let mut accounts = self.0.lock();
+        if let Some(account) = accounts.get(&uid).and_then(Weak::upgrade) {
+            return account;
+        }
+        let account = Arc::new(Account { uid, used: Sums::default(), users: self.clone() });
+        accounts.insert(uid, Arc::downgrade(&account));
+        account
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Weak<Account>>> {
+        // The map is whole between any two statements that hold the lock.
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Account {
+    /// What the user may hold of a resource.
+    pub(crate) fn limit(&self, resource: Resource) -> u64 {
+        self.users.0.limits[resource as usize].load(Ordering::Relaxed)
+    }
+
+    /// How much of a resource can still be charged.
+    pub(crate) fn free(&self, resource: Resource) -> u64 {
+        self.limit(resource).saturating_sub(self.used(resource))
+    }
+
+    /// Changes a charge; whether the limit lets it. One that shrinks always may.
+    pub(crate) fn resize(&self, resource: Resource, from: u64, to: u64) -> bool {
+        let limit = self.limit(resource);
+        let changed = |used: u64| (used - from).checked_add(to).filter(|&sum| sum <= limit || to <= from);
+        self.used[resource as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed).is_ok()
+    }
+
+    fn used(&self, resource: Resource) -> u64 {
+        self.used[resource as usize].load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let mut accounts = self.users.0.lock();
+        // Another one may have come for the user meanwhile.
+        if accounts.get(&self.uid).is_some_and(|account| account.strong_count() == 0) {
+            accounts.remove(&self.uid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::budget::Budget;
+    use super::*;
+
+    fn users(sockets: u64) -> Users {
+        let users = Users::default();
+        users.set_limits(&Limits { sockets, ..Limits::of_a_user() });
+        users
+    }
+
+    fn client(users: &Users, uid: u32) -> Budget {
+        Budget::new(Limits { sockets: 2, ..Limits::default() }).of_user(users.account(uid))
+    }
+
+    #[test]
+    fn the_clients_of_one_user_share_what_it_may_hold() {
+        let users = users(3);
+        let (one, other, stranger) = (client(&users, 7), client(&users, 7), client(&users, 8));
+        let held = one.charge(Resource::Sockets, 2).unwrap();
+        let over = other.charge(Resource::Sockets, 2).unwrap_err();
+        assert_eq!(over.to_string(), "the limit of 3 sockets of one user is reached");
+        assert_eq!((other.free(Resource::Sockets), other.used(Resource::Sockets)), (1, 0));
+        let its = stranger.charge(Resource::Sockets, 2).unwrap();
+        drop(held);
+        assert_eq!(other.free(Resource::Sockets), 2);
+        drop((one, other, stranger, its));
+        assert!(users.0.lock().is_empty());
+    }
+
+    #[test]
+    fn what_is_held_beyond_a_new_limit_is_released_as_before() {
+        let users = users(9);
+        let one = client(&users, 7);
+        let mut held = one.charge(Resource::Sockets, 2).unwrap();
+        users.set_limits(&Limits { sockets: 0, ..Limits::of_a_user() });
+        assert!(held.resize(2).is_ok() && held.resize(1).is_ok() && held.resize(2).is_err());
+        drop(held);
+        assert_eq!(users.used(7, Resource::Sockets), 0);
+    }
+
+    #[test]
+    fn loops_that_charge_at_once_never_pass_the_limit() {
+        let users = users(50);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let one = Budget::new(Limits::default()).of_user(users.account(7));
+                        let held: Vec<_> =
+                            (0..20).map_while(|_| one.charge(Resource::Sockets, 1).ok()).collect();
+                        assert!(users.used(7, Resource::Sockets) <= 50);
+                        drop(held);
+                    }
+                });
+            }
+        });
+        assert_eq!(users.used(7, Resource::Sockets), 0);
+    }
+}
