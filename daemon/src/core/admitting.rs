@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use luasocketd_protocol::{Code, Failure, SocketId};
 
-use super::budget::Resource;
-use super::calls::{client_gone, over_limit};
+use super::calls::client_gone;
 use super::client::Phase;
 use super::judging::act_at;
-use super::machine::{Core, PIPE_BYTES};
+use super::machine::Core;
 use super::place::Place;
 use super::policy::{Crowd, Policy, Profile, Subject, Verb};
 use super::slots::ClientId;
@@ -20,14 +19,14 @@ impl Core {
     ///
     /// # Errors
     /// [`Code::Denied`] when no profile is for it or several are, [`Code::Limit`] when as many clients as
-    /// may have the profile have it already, or its user holds so much that there is no room for its pipe.
+    /// may have the profile have it already, or as many as one user may have.
     pub(crate) fn admit(&mut self, client: ClientId, name: &str, now: Instant) -> Result<(), Failure> {
-        let entry = self.clients.get_mut(client).ok_or_else(client_gone)?;
-        if entry.pipe.is_none() {
-            let charge = entry.budget.charge(Resource::Bytes, PIPE_BYTES);
-            entry.pipe = Some(charge.map_err(over_limit)?);
-        }
         let profile = self.profile_for(client, name)?;
+        let entry = self.clients.get_mut(client).ok_or_else(client_gone)?;
+        let seat = entry.account.join().map_err(|limit| {
+            Failure::new(Code::Limit, format!("the limit of {limit} clients at once of one user is reached"))
+        })?;
+        entry.user_seat = Some(seat);
         if let Some(limit) = profile.rates.clients {
             let Some(seat) = profile.crowd.join(limit) else {
                 let name = &profile.name;
@@ -76,7 +75,7 @@ impl Core {
     pub(crate) fn on_new_policy(&mut self, policy: Policy, now: Instant) {
         let enforce_now = policy.enforce_now;
         self.tally.set_policy(&policy);
-        self.config.users.set_limits(&policy.user_limits());
+        self.config.users.set_limits(&policy.user_limits);
         self.config.policy = policy;
         let welcome: Vec<(ClientId, String)> = self
             .clients

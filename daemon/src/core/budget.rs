@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::account::Account;
 
 macro_rules! resources {
-    ($($(#[$doc:meta])* $variant:ident = $field:ident, $key:literal, $what:literal, $default:expr, $of_a_user:expr;)+) => {
+    ($($(#[$doc:meta])* $variant:ident = $field:ident, $key:literal, $what:literal, $default:expr, $of_a_user:expr, $base:expr;)+) => {
         /// Something that a client can hold.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Resource {
@@ -49,6 +49,11 @@ macro_rules! resources {
                 Limits { $($field: $of_a_user),+ }
             }
 
+            /// What each client may hold whatever others of its user do.
+            pub fn base() -> Self {
+                Limits { $($field: $base),+ }
+            }
+
             /// The limit of one resource.
             pub fn of(&self, resource: Resource) -> u64 {
                 match resource { $(Resource::$variant => self.$field),+ }
@@ -64,13 +69,13 @@ macro_rules! resources {
 
 resources! {
     /// Bytes that the client may make the daemon hold: all credit granted to it, used or not.
-    Bytes = bytes, "bytes_held", "bytes held", 256 << 20, 8 << 30;
+    Bytes = bytes, "bytes_held", "bytes held", 256 << 20, 4 << 30, 4 << 20;
     /// Sockets, those that still deliver accepted bytes after their close included.
-    Sockets = sockets, "sockets", "sockets", 16_384, 131_072;
+    Sockets = sockets, "sockets", "sockets", 16_384, 131_072, 64;
     /// Requests that are not answered yet.
-    Calls = calls, "calls", "calls under way", 16_384, 131_072;
+    Calls = calls, "calls", "calls under way", 16_384, 131_072, 64;
     /// Name lookups, abandoned ones included until the resolver lets go of them.
-    Lookups = lookups, "lookups", "name lookups under way", 32, 512;
+    Lookups = lookups, "lookups", "name lookups under way", 32, 512, 2;
 }
 
 /// A charge that did not fit.
@@ -150,7 +155,7 @@ impl Budget {
     /// How much of a resource can still be charged.
     pub fn free(&self, resource: Resource) -> u64 {
         let own = self.0.limits.borrow().of(resource).saturating_sub(self.used(resource));
-        self.0.user.as_ref().map_or(own, |user| own.min(user.free(resource)))
+        self.0.user.as_ref().map_or(own, |user| own.min(user.free(resource, self.used(resource))))
     }
 }
 
@@ -174,7 +179,7 @@ impl Charge {
         let sum = others.checked_add(amount).filter(|&sum| sum <= limit || amount <= self.amount);
         let sum = sum.ok_or(OverLimit { resource: self.resource, limit, holder: Holder::Client })?;
         if let Some(user) = &ledger.user
-            && !user.resize(self.resource, self.amount, amount)
+            && !user.resize(self.resource, used.get(), sum)
         {
             let limit = user.limit(self.resource);
             return Err(OverLimit { resource: self.resource, limit, holder: Holder::User });
@@ -199,10 +204,10 @@ impl Drop for Charge {
     fn drop(&mut self) {
         let ledger = &self.budget.0;
         let used = &ledger.used[self.resource as usize];
-        used.set(used.get() - self.amount);
+        let before = used.replace(used.get() - self.amount);
         if let Some(user) = &ledger.user {
             // What shrinks always may.
-            user.resize(self.resource, self.amount, 0);
+            user.resize(self.resource, before, used.get());
         }
     }
 }

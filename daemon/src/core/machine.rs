@@ -11,6 +11,7 @@ use luasocketd_protocol::{Code, DATAGRAM_OVERHEAD, DaemonNote, Failure, MAX_FRAM
 use super::account::Users;
 use super::action::{Action, Input};
 use super::budget::{Budget, Limits, Resource};
+use super::calls::over_limit;
 use super::client::{Client, Credentials, Identity, Phase};
 use super::flow::Admission;
 use super::holding::Held;
@@ -97,7 +98,7 @@ pub struct Core {
 impl Core {
     /// A daemon without clients.
     pub fn new(config: Config, now: Instant) -> Self {
-        config.users.set_limits(&config.policy.user_limits());
+        config.users.set_limits(&config.policy.user_limits);
         Core {
             tally: Tally::new(&config.policy),
             next_record: config.lane.records().0,
@@ -127,7 +128,7 @@ impl Core {
         }
         let deadline = now + self.config.timeouts.hello;
         let account = self.config.users.account(credentials.uid);
-        let budget = Budget::new(self.config.limits.clone()).of_user(account);
+        let budget = Budget::new(self.config.limits.clone()).of_user(Arc::clone(&account));
         let party = Party {
             credentials,
             executable: None,
@@ -147,8 +148,9 @@ impl Core {
             phase: Phase::Greeting(deadline),
             profile: None,
             seat: None,
-            // Where its user has no room for it, that is what the answer to its hello says.
-            pipe: budget.charge(Resource::Bytes, PIPE_BYTES).ok(),
+            account,
+            user_seat: None,
+            _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
             budget,
             meter: Rc::new(RefCell::new(Meter::new(Rates::default(), now))),
             sockets: Default::default(),
@@ -348,6 +350,7 @@ pub(crate) fn shutting_down() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::account::UserLimits;
     use super::super::options::GROUPS_MAX;
     use super::super::recording::PEERS_MAX;
     use super::super::sharing::{RING_BYTES, RING_IDLE, RINGS_MAX};
@@ -372,11 +375,13 @@ mod tests {
         assert!(documented.contains(&format!("at most {GROUPS_MAX} multicast groups")));
         let audited = include_str!("../../../docs/audit.md");
         assert!(audited.contains(&format!("At most {PEERS_MAX} peers")));
-        let of_a_user = Limits::of_a_user();
+        let (user, base) = (UserLimits::default(), Limits::base());
         for resource in Resource::ALL {
-            let row = format!("| {resource} | `{}` | {} |", resource.key(), of_a_user.of(*resource));
+            let (limit, base) = (user.held.of(*resource), base.of(*resource));
+            let row = format!("| {resource} | `{}` | {limit} | {base} |", resource.key());
             assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
         }
+        assert!(documented.contains(&format!("| clients at once | `clients` | {} |", user.clients)));
         let keys = Resource::ALL.iter().map(|resource| (resource.to_string(), resource.key()));
         let rates = Rates::KEYS.iter().map(|&(key, name)| (name.to_owned(), key));
         for (name, key) in keys.chain(rates) {

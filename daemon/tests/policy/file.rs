@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use luasocketd::core::account::UserLimits;
 use luasocketd::core::budget::{Limits, Resource};
 use luasocketd::core::policy::{
     Accounts, Audit, Decision, Durability, Policy, Profile, Subject, Unfit, Workers,
@@ -121,14 +122,16 @@ fn how_many_loops_there_are_is_read_and_need_not_be_said() {
 #[test]
 fn what_a_users_clients_may_hold_together_is_read_and_need_not_be_said() {
     let of = |line: &str| read(&format!("{line}\n[[profile]]\nname = \"x\"\n"));
-    assert_eq!(of("").unwrap().user_limits(), Limits::of_a_user());
-    let limits = of("user_limits = { sockets = 7, bytes_held = 0x1000000 }").unwrap().user_limits();
-    assert_eq!(limits, Limits { sockets: 7, bytes: 1 << 24, ..Limits::of_a_user() });
+    assert_eq!(of("").unwrap().user_limits, UserLimits::default());
+    let limits =
+        of("user_limits = { sockets = 7, bytes_held = 0x1000000, clients = 3 }").unwrap().user_limits;
+    let held = Limits { sockets: 7, bytes: 1 << 24, ..Limits::of_a_user() };
+    assert_eq!(limits, UserLimits { held, clients: 3 });
     for (wrong, text) in [
         ("user_limits = 1", "`user_limits` is a table"),
         ("user_limits = { socket = 1 }", "`user_limits` has no key `socket`"),
-        ("user_limits = { clients = 1 }", "`user_limits` has no key `clients`"),
-        ("user_limits = { bytes_held = 1 }", "`bytes_held` is a whole number,"),
+        ("user_limits = { clients = 0 }", "`clients` is a whole number, 1 or more"),
+        ("user_limits = { bytes_held = \"1\" }", "`bytes_held` is a whole number, and not a text"),
         ("user_limits = { sockets = -1 }", "`sockets` is a whole number, 0 or more"),
     ] {
         let error = of(wrong).unwrap_err().to_string();

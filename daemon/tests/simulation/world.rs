@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use luasocketd::core::account::Users;
+use luasocketd::core::account::{UserLimits, Users};
 use luasocketd::core::budget::{Limits, Resource};
 use luasocketd::core::policy::Policy;
 use luasocketd::core::{
@@ -23,13 +23,11 @@ use super::random::Random;
 /// Small limits, so that every one of them is met often.
 const LIMITS: Limits = Limits { bytes: PIPE_BYTES + 64 * 1024, sockets: 12, calls: 10, lookups: 3 };
 
-/// What the clients of a user hold together, in some worlds: less than all of them may one by one.
-const USER_LIMITS: [(Resource, u64); 4] = [
-    (Resource::Bytes, 3 * LIMITS.bytes),
-    (Resource::Sockets, 20),
-    (Resource::Calls, 15),
-    (Resource::Lookups, 4),
-];
+/// What clients of a user hold together beyond their bases, in some worlds: less than all of them may one by one.
+const USER_LIMITS: Limits = Limits { bytes: LIMITS.bytes, sockets: 10, calls: 7, lookups: 2 };
+
+/// What each of them may hold whatever the others do: its pipe and little else.
+const BASE: Limits = Limits { bytes: PIPE_BYTES, sockets: 2, calls: 2, lookups: 0 };
 
 const CLIENTS: usize = 4;
 
@@ -90,7 +88,7 @@ struct System {
 pub struct World {
     limits: Limits,
     users: Users,
-    user_limits: Vec<(Resource, u64)>,
+    user_limits: UserLimits,
     core: Core,
     now: Instant,
     start: Instant,
@@ -112,10 +110,11 @@ pub struct World {
 impl World {
     pub fn new(random: &mut Random) -> Self {
         let start = Instant::now();
-        let user_limits = if random.once_in(2) { USER_LIMITS.to_vec() } else { Vec::new() };
+        let held = if random.once_in(2) { USER_LIMITS } else { Limits::of_a_user() };
+        let user_limits = UserLimits { held, clients: 1 + random.below(CLIENTS as u64) };
         let mut policy = Policy::new(vec!["*".parse().unwrap()]);
         policy.user_limits.clone_from(&user_limits);
-        let users = Users::default();
+        let users = Users::new(BASE);
         let timeouts = Timeouts { hello: Duration::from_secs(5), linger: Duration::from_secs(20) };
         let recorded = random.once_in(2);
         let mut limits = LIMITS;
@@ -457,12 +456,13 @@ impl World {
 
     /// What holds after every step.
     pub fn check(&self) {
-        let policy = self.core.policy();
         for (uid, resource) in UIDS.iter().flat_map(|&uid| Resource::ALL.iter().map(move |&it| (uid, it))) {
-            let (used, limit) = (self.users.used(uid, resource), policy.user_limits().of(resource));
+            let (used, limit) = (self.users.used(uid, resource), self.user_limits.held.of(resource));
             assert!(used <= limit, "{used} {resource} used by a user of {limit}");
             let own = self.clients.keys().filter(|&&id| self.core.credentials(id).unwrap().uid == uid);
-            let own: u64 = own.map(|&id| self.core.used(id, resource).unwrap()).sum();
+            let beyond =
+                |&id: &ClientId| self.core.used(id, resource).unwrap().saturating_sub(BASE.of(resource));
+            let own: u64 = own.map(beyond).sum();
             assert!(own <= used, "{own} {resource} used by the clients of a user that has {used}");
         }
         for (&id, client) in &self.clients {
@@ -475,9 +475,7 @@ impl World {
             let used = self.core.used(id, Resource::Bytes).unwrap();
             let ring =
                 if matches!(client.ring, Ring::Offered | Ring::Used | Ring::Ending) { RING_BYTES } else { 0 };
-            // Whoever's user has no room for a pipe is not let in, and holds nothing.
-            let pipe = if used == 0 { 0 } else { PIPE_BYTES };
-            assert!(credit + pipe + ring <= used, "{credit} bytes granted, {used} charged");
+            assert!(credit + PIPE_BYTES + ring <= used, "{credit} bytes granted, {used} charged");
         }
     }
 

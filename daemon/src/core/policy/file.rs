@@ -10,6 +10,7 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::super::account::UserLimits;
 use super::super::budget::Resource;
 use super::super::machine::PIPE_BYTES;
 use super::audit::{Audit, Durability, ROTATE_AGE, ROTATE_BYTES};
@@ -294,14 +295,21 @@ impl Source<'_> {
         Ok(())
     }
 
-    fn user_limits(&self, root: &DeTable<'_>) -> Result<Vec<(Resource, u64)>, FileError> {
-        let Some(value) = root.get("user_limits") else { return Ok(Vec::new()) };
+    fn user_limits(&self, root: &DeTable<'_>) -> Result<UserLimits, FileError> {
+        let mut limits = UserLimits::default();
+        let Some(value) = root.get("user_limits") else { return Ok(limits) };
         let table = self.table(value, "user_limits")?;
-        let keys: Vec<&str> = Resource::ALL.iter().map(|resource| resource.key()).collect();
-        self.check_keys(table, "`user_limits`", &keys)?;
-        let found = |&resource: &Resource| table.get(resource.key()).map(|value| (resource, value));
-        let given = Resource::ALL.iter().filter_map(found);
-        given.map(|(resource, value)| Ok((resource, self.limit(value, resource)?))).collect()
+        let resources = Resource::ALL.iter().map(|resource| resource.key());
+        self.check_keys(table, "`user_limits`", &resources.chain(["clients"]).collect::<Vec<_>>())?;
+        for resource in Resource::ALL {
+            if let Some(value) = table.get(resource.key()) {
+                limits.held.set(*resource, self.number(value, resource.key(), 0)?);
+            }
+        }
+        if let Some(value) = table.get("clients") {
+            limits.clients = self.number(value, "clients", 1)?;
+        }
+        Ok(limits)
     }
 
     fn limit(&self, value: &Value<'_>, resource: Resource) -> Result<u64, FileError> {

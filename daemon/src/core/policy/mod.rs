@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::budget::{Limits, Resource};
+use super::account::UserLimits;
 
 /// Who may reach what. Without profiles nobody may reach anything.
 #[derive(Clone, Debug, Default)]
@@ -49,8 +49,8 @@ pub struct Policy {
     pub audit: Option<Audit>,
     /// How many event loops there are, if it is said here.
     pub workers: Option<Workers>,
-    /// What all clients of one user may hold together, where that is not what it is by itself.
-    pub user_limits: Vec<(Resource, u64)>,
+    /// What one user may have with all of its clients.
+    pub user_limits: UserLimits,
 }
 
 /// Why a client has no profile.
@@ -78,13 +78,6 @@ impl Policy {
     /// Every profile, in the order of the file.
     pub fn profiles(&self) -> &[Arc<Profile>] {
         &self.profiles
-    }
-
-    /// What all clients of one user may hold together.
-    pub fn user_limits(&self) -> Limits {
-        let mut limits = Limits::of_a_user();
-        self.user_limits.iter().for_each(|&(resource, limit)| limits.set(resource, limit));
-        limits
     }
 
     /// Comes in the place of `before`: clients that have a profile there are those of its namesake here already, so that
