@@ -41,6 +41,7 @@ pub mod policy;
 mod question;
 mod recording;
 mod requests;
+pub mod rota;
 mod sending;
 mod sharing;
 mod slots;
