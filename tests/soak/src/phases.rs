@@ -192,7 +192,8 @@ time.sleep(60)' &
     let polite = r#"
         local socket = require "socket"
         local server = assert(socket.bind("127.0.0.1", 0))
-        local client = assert(socket.connect(server:getsockname()))
+        local _, port = server:getsockname()
+        local client = assert(socket.connect("127.0.0.1", port))
         local other = assert(server:accept())
         for i = 1, 100 do
             client:send(i .. "\n")

@@ -74,6 +74,8 @@ const LARGEST: u64 = 8 << 20;
 const STUCK: u64 = 24 << 20;
 /// The most bytes that one call of the script's sends or receives.
 const PIECE: u64 = 256 << 10;
+/// How many calls a direction takes at the most: a few megabytes byte by byte would say nothing more.
+const CALLS: u64 = 5000;
 /// The most streams of a process that has several.
 const STREAMS: u64 = 4;
 
@@ -150,7 +152,8 @@ impl Plan {
             Manner::Reset => (1024 + dice.size(LARGEST), 1),
             Manner::Late | Manner::Never => (STUCK, 1),
         };
-        Plan { stream, manner, up, down, piece: 1 + dice.size(PIECE) }
+        let piece = (1 + dice.size(PIECE)).max(up.max(down) / CALLS);
+        Plan { stream, manner, up, down, piece }
     }
 
     /// The word that tells the script of it.

@@ -86,6 +86,8 @@ impl Excuse {
             circumstances.is_daemon_cut || matches!(plan.manner, Manner::Reset | Manner::Never);
         match script.ending {
             Ending::Failed(_) if is_disturbed => Excuse::Told,
+            // It had closed when the peer's reset came: with a socket of its own, nobody could have told it either.
+            Ending::GaveUp if plan.manner == Manner::Never => Excuse::Gone,
             Ending::None if circumstances.is_script_killed && is_disturbed => Excuse::Gone,
             // The kernel of a script that had its own socket would reset as well, with bytes that nobody has read.
             Ending::None if circumstances.is_script_killed && peer.end == PeerEnd::Reset => Excuse::Gone,
@@ -128,7 +130,7 @@ impl Verdict {
         match (&script.ending, plan.manner, peer) {
             (Ending::None, _, _) if circumstances.is_script_killed => {}
             (Ending::None, _, _) => self.complain(plan, "the script did not say how it ended"),
-            (Ending::Failed(_), Manner::Reset | Manner::Never, _) => {}
+            (Ending::Failed(_), Manner::Reset | Manner::Never, _) | (Ending::GaveUp, Manner::Never, _) => {}
             (Ending::GaveUp, Manner::Late, Some(peer)) if peer.end == PeerEnd::Orderly => {}
             // It was all that the script wanted to send: then it need not give up.
             (Ending::Whole, Manner::Plain | Manner::HalfClose | Manner::Drip, Some(peer)) => {

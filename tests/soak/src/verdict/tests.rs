@@ -159,3 +159,14 @@ fn a_peer_that_reads_late_gets_what_was_accepted() {
     assert_eq!(judged(8001, PeerEnd::Orderly).doubled, 1);
     assert!(!judged(8000, PeerEnd::Reset).is_good());
 }
+
+#[test]
+fn a_peer_that_never_reads_is_given_up_and_nobody_takes_that_for_the_whole() {
+    let peer = PeerReport { end: PeerEnd::Own, ..PeerReport::nothing() };
+    let judged = |ending| {
+        let script = script(8000, 0, ending);
+        judge(&plan(Manner::Never), Circumstances::default(), &script, Some(&peer))
+    };
+    assert!(judged(Ending::GaveUp).is_good());
+    assert!(!judged(Ending::Whole).is_good());
+}
