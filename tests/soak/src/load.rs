@@ -121,10 +121,14 @@ impl Load {
         }
     }
 
+    /// The next process, which is to go about it in this way.
+    pub fn next(&self, way: Way) -> Process {
+        Process::in_way(self.seed, self.next.fetch_add(1, Ordering::SeqCst), way)
+    }
+
     /// Runs one process that goes about it in this way.
     pub fn run_one(&self, target: &Target, way: Way) {
-        let number = self.next.fetch_add(1, Ordering::SeqCst);
-        self.run(target, &Process::in_way(self.seed, number, way));
+        self.run(target, &self.next(way));
     }
 
     /// Starts processes of a moment, one after the other, until `more` has enough of them.
@@ -160,7 +164,7 @@ impl Load {
     }
 
     /// Runs a process and judges its streams.
-    fn run(&self, target: &Target, process: &Process) {
+    pub fn run(&self, target: &Target, process: &Process) {
         let from = Instant::now();
         let job = self.job(target, process);
         let live =
@@ -181,7 +185,6 @@ impl Load {
         for plan in &process.streams {
             let script = ScriptReport::from_lines(plan.stream, &text);
             let peer = self.peers.report(plan.stream);
-            // Who could not even connect has sent nothing, and a child of a killed host has not begun.
             let circumstances =
                 Circumstances { is_script_killed, is_daemon_cut: target.is_cut(from, Instant::now()) };
             let verdict = judge(plan, circumstances, &script, peer.as_ref());

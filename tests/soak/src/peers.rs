@@ -62,6 +62,11 @@ impl Peers {
         self.port
     }
 
+    /// Whether a script has come with this stream, and nobody has asked yet what became of it.
+    pub fn has_come(&self, stream: u64) -> bool {
+        self.board.reports().contains_key(&stream)
+    }
+
     /// What the peer of a stream has seen, as soon as it is done; nothing when nobody has come.
     pub fn report(&self, stream: u64) -> Option<PeerReport> {
         self.board.report(stream)

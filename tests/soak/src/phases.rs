@@ -85,11 +85,16 @@ pub fn disk(load: &Load) -> Result<(), String> {
         Job::new("unshare").args(words).arg(program).arg(socket)
     });
     let disk: PathBuf = format!("/proc/{}/root{}.disk", daemon.pid(), daemon.socket().display()).into();
-    let target = Target::new(daemon.socket());
+    let target = &Target::new(daemon.socket());
     thread::scope(|scope| {
-        // Its streams have begun when the disk is full, and it does not notice.
-        let streams = scope.spawn(|| load.run_one(&target, Way::Block));
-        let held = held(load, &target)?;
+        // Its streams have begun when the disk is full, and they do not notice.
+        let process = load.next(Way::Block);
+        let stream = process.streams[0].stream;
+        let streams = scope.spawn(move || load.run(target, &process));
+        let held = held(load, target)?;
+        while !load.peers.has_come(stream) && !streams.is_finished() {
+            thread::sleep(Duration::from_millis(5));
+        }
         fill(&disk)?;
         let refused = "print(select(2, require('socket').connect('127.0.0.1', tonumber(arg[1]))))";
         let port = load.echo.port().to_string();
@@ -119,7 +124,7 @@ pub fn disk(load: &Load) -> Result<(), String> {
         }
         thread::sleep(Duration::from_millis(100));
     }
-    load.run_one(&target, Way::Select);
+    load.run_one(target, Way::Select);
     verified(&Trail::at(disk.join("trail")))
 }
 
@@ -172,11 +177,12 @@ pub fn resolver() -> Result<(), String> {
             echo 'nameserver 127.0.0.1' > "$2.resolv"
             echo 'options attempts:1 timeout:20' >> "$2.resolv"
             mount --bind "$2.resolv" /etc/resolv.conf
-            python3 -c 'import socket, time
+            python3 -c 'import socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("127.0.0.1", 53))
-time.sleep(60)' &
-            sleep 0.5
+open(sys.argv[1], "w").close()
+time.sleep(60)' "$2.silent" &
+            until [ -e "$2.silent" ]; do sleep 0.05; done
             exec "$1" serve --no-audit --socket "$2" --allow '*'
         "#;
         in_namespace(line).arg(program).arg(socket)

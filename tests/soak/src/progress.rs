@@ -16,23 +16,35 @@ pub struct Progress {
     start: Instant,
     run: Duration,
     is_shown: bool,
-    said: Cell<Option<Instant>>,
+    said: Cell<Instant>,
+    complaints: Cell<usize>,
 }
 
 impl Progress {
     /// For a run of this length.
     pub fn new(run: Duration) -> Progress {
         let now = Instant::now();
-        Progress { start: now, run, is_shown: io::stderr().is_terminal(), said: Cell::new(Some(now)) }
+        Progress {
+            start: now,
+            run,
+            is_shown: io::stderr().is_terminal(),
+            said: Cell::new(now),
+            complaints: Cell::new(0),
+        }
     }
 
-    /// Shows it, if it is time.
+    /// Shows it, if it is time; what is wrong is said at once.
     pub fn show(&self, tally: &Tally) {
+        for complaint in tally.complaints.iter().skip(self.complaints.get()) {
+            self.end();
+            eprintln!("soak: {}", complaint.lines().next().unwrap_or_default());
+        }
+        self.complaints.set(tally.complaints.len());
         let every = if self.is_shown { OFTEN } else { SELDOM };
-        if self.said.get().is_some_and(|said| said.elapsed() < every) {
+        if self.said.get().elapsed() < every {
             return;
         }
-        self.said.set(Some(Instant::now()));
+        self.said.set(Instant::now());
         let line = line(self.start.elapsed(), self.run, tally);
         if self.is_shown {
             eprint!("\r\x1b[K{line}");
