@@ -178,7 +178,8 @@ impl Load {
         let outcome = running.finish_or_kill();
         let is_script_killed = live.is_killed.load(Ordering::SeqCst);
         let text = outcome.text();
-        let who = format!("{} {} of the seed {}", process.interpreter.name(), process.way, self.seed);
+        let Process { interpreter, way, .. } = process;
+        let who = format!("{} {way} of the seed {} on {}", interpreter.name(), self.seed, target.name());
         if !is_script_killed && (!outcome.status.success() || outcome.timed_out) {
             self.tally().complain(format!("{who}: {outcome}"));
         }

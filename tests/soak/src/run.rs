@@ -69,7 +69,10 @@ pub fn run(seed: u64, length: Duration, is_interrupted: &AtomicBool) -> Outcome 
     let give_up = Duration::from_secs(if length >= LONG { 8 } else { 2 });
     let load = Load::new(seed, forking_host(directory.path()), give_up);
     let (daemon, mut mortal) = (lasting(), Mortal::start());
-    let (lasting, other) = (Target::new(daemon.socket()), Target::new(&mortal.socket()));
+    let (lasting, other) = (
+        Target::new("the daemon that lasts", daemon.socket()),
+        Target::new("the one that is killed", &mortal.socket()),
+    );
     warm_up(&load, &lasting);
     let _ = settle(&daemon, 0, Duration::from_secs(2));
     let before = Footprint::of(&daemon);

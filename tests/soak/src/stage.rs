@@ -19,14 +19,20 @@ const LIFETIME: Duration = Duration::from_secs(48 * 3600);
 
 /// Where scripts find a daemon, and when it was cut off.
 pub struct Target {
+    name: &'static str,
     socket: PathBuf,
     cuts: Mutex<Vec<(Instant, Instant)>>,
 }
 
 impl Target {
-    /// A daemon that listens on this path.
-    pub fn new(socket: &Path) -> Target {
-        Target { socket: socket.to_owned(), cuts: Mutex::default() }
+    /// A daemon that listens on this path, and what complaints call it.
+    pub fn new(name: &'static str, socket: &Path) -> Target {
+        Target { name, socket: socket.to_owned(), cuts: Mutex::default() }
+    }
+
+    /// What complaints call it.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The path of its pipe.
