@@ -15,7 +15,7 @@ use crate::dice::Dice;
 use crate::peers::Peers;
 use crate::plan::{Process, Way};
 use crate::report::{Ending, ScriptReport};
-use crate::stage::Target;
+use crate::stage::{LOOK, Target};
 use crate::tally::Tally;
 use crate::verdict::{Circumstances, judge};
 
@@ -185,6 +185,10 @@ impl Load {
         }
         for plan in &process.streams {
             let script = ScriptReport::from_lines(plan.stream, &text);
+            if matches!(script.ending, Ending::Failed(_)) {
+                // That a daemon has come to its end is seen a moment after its scripts see it.
+                thread::sleep(4 * LOOK);
+            }
             let peer = self.peers.report(plan.stream);
             let circumstances =
                 Circumstances { is_script_killed, is_daemon_cut: target.is_cut(from, Instant::now()) };

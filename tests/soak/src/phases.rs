@@ -63,7 +63,8 @@ fn knock(socket: &Path) -> Option<UnixStream> {
     let knock = rustix::net::socket_with(
         rustix::net::AddressFamily::UNIX,
         rustix::net::SocketType::STREAM,
-        rustix::net::SocketFlags::NONBLOCK,
+        // Not for the scripts that are started meanwhile: they would keep it open.
+        rustix::net::SocketFlags::NONBLOCK | rustix::net::SocketFlags::CLOEXEC,
         None,
     );
     let knock = knock.ok()?;

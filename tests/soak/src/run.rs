@@ -94,8 +94,9 @@ pub fn run(seed: u64, length: Duration, is_interrupted: &AtomicBool) -> Outcome 
             waiting: schedule(seed, length).into(),
             stopped: Vec::new(),
         };
+        // Whatever goes wrong in between, the threads of the scope end.
+        let _end = EndOfLoad(&load);
         injector.inject_all(scope, is_interrupted);
-        load.end();
     });
     mortal.look(&other);
     let ping = ping.finish_or_kill();
@@ -123,6 +124,15 @@ pub fn run(seed: u64, length: Duration, is_interrupted: &AtomicBool) -> Outcome 
         tally.complain(error.clone());
     }
     Outcome { rows: rows(&tally, findings, length), tally }
+}
+
+/// Ends the load when it is dropped.
+struct EndOfLoad<'a>(&'a Load);
+
+impl Drop for EndOfLoad<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 fn until(is_over: bool) -> ControlFlow<()> {

@@ -1,6 +1,7 @@
 //! The daemons of a run: one that lasts, and one that is killed, started again and replaced.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,6 +50,13 @@ impl Target {
         self.cuts().push((from, to));
     }
 
+    /// The last one is over.
+    fn healed(&self, at: Instant) {
+        if let Some((_, to)) = self.cuts().last_mut() {
+            *to = at;
+        }
+    }
+
     fn cuts(&self) -> MutexGuard<'_, Vec<(Instant, Instant)>> {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,11 +87,13 @@ impl Mortal {
 
     /// Kills it, and its predecessor if that has clients yet, and starts it again on the same trail.
     pub fn kill(&mut self, target: &Target) {
+        // It is known before any script can tell of it; as long as nothing listens there is no end to it.
         let from = Instant::now();
+        target.cut(from, from + LIFETIME);
         self.end();
         self.running = launch(self.directory.path());
         self.pid = self.running.pid();
-        target.cut(from, Instant::now());
+        target.healed(Instant::now());
     }
 
     /// Has a new process take its place; says why not, as long as the one before has clients.
@@ -129,6 +139,9 @@ impl Mortal {
             let _ = kill_process(number(pid), Signal::KILL);
             wait_until("the killed daemon is gone", SOON, || self.is_gone(pid));
         }
+        // Its last thread may hold the listening socket a moment longer than its process seems to be there.
+        let socket = self.socket();
+        wait_until("nobody listens any more", SOON, || UnixStream::connect(&socket).is_err());
     }
 
     fn is_gone(&mut self, pid: u32) -> bool {
