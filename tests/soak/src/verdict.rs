@@ -132,8 +132,8 @@ impl Verdict {
             (Ending::None, _, _) => self.complain(plan, "the script did not say how it ended"),
             (Ending::Failed(_), Manner::Reset | Manner::Never, _) | (Ending::GaveUp, Manner::Never, _) => {}
             (Ending::GaveUp, Manner::Late, Some(peer)) if peer.end == PeerEnd::Orderly => {}
-            // It was all that the script wanted to send: then it need not give up.
-            (Ending::Whole, Manner::Plain | Manner::HalfClose | Manner::Drip, Some(peer)) => {
+            // Whoever was busy with other streams may have been patient enough for a late reader.
+            (Ending::Whole, Manner::Plain | Manner::HalfClose | Manner::Drip | Manner::Late, Some(peer)) => {
                 self.check_whole(plan, script, peer);
             }
             (ending, manner, peer) => {

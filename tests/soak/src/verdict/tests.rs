@@ -158,6 +158,9 @@ fn a_peer_that_reads_late_gets_what_was_accepted() {
     assert_eq!(judged(7999, PeerEnd::Orderly).lost, 1);
     assert_eq!(judged(8001, PeerEnd::Orderly).doubled, 1);
     assert!(!judged(8000, PeerEnd::Reset).is_good());
+    let patient = script(UP, DOWN, Ending::Whole);
+    let peer = peer_that_got(&sent(), PeerEnd::Orderly);
+    assert!(judge(&plan(Manner::Late), Circumstances::default(), &patient, Some(&peer)).is_good());
 }
 
 #[test]
