@@ -1,5 +1,6 @@
 //! What cargo alone cannot do: the module for every Lua version, and a machine that is fit for the
-//! tests, an installation, a benchmark. `cargo xtask modules`, `cargo xtask test`, `cargo xtask install`, `cargo xtask bench`.
+//! tests, an installation, a benchmark, a soak. `cargo xtask modules`, `cargo xtask test`, `cargo xtask install`,
+//! `cargo xtask bench`, `cargo xtask soak`.
 
 mod bench;
 mod embedded;
@@ -9,13 +10,14 @@ mod modules;
 mod needs;
 mod process;
 mod rock;
+mod soak;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Builds the Lua modules, runs the tests, installs, measures")]
+#[command(name = "cargo xtask", about = "Builds the Lua modules, runs the tests, installs, measures, soaks")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -40,6 +42,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Check every byte end to end under load and faults; `cargo xtask soak --help` has the options.
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// Passed on to the soak.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Install or name what the tests need, build everything, run all tests.
     Test {
         /// Passed on to `cargo test`.
@@ -54,6 +63,7 @@ fn main() -> ExitCode {
         Task::Install(options) => install::install(&options),
         Task::Rock(options) => rock::install(&options),
         Task::Bench { args } => bench::bench(&args),
+        Task::Soak { args } => soak::soak(&args),
         Task::Test { args } => test(&args),
     };
     match done {
