@@ -91,7 +91,7 @@ impl<K> Rota<K> {
     }
 
     /// Whose turn it is, until the round is over.
-    pub fn next(&mut self) -> Option<K> {
+    pub fn call(&mut self) -> Option<K> {
         if self.left <= 0 {
             return None;
         }
@@ -179,7 +179,7 @@ mod tests {
         fn round(&mut self) -> Vec<(usize, Duration)> {
             let (mut before, mut turns) = (Duration::ZERO, Vec::new());
             self.rota.begin_round();
-            while let Some(who) = self.rota.next() {
+            while let Some(who) = self.rota.call() {
                 let (grant, wants) = (self.rota.grant(&mut self.places[who]), self.wants[who]);
                 let spent = match wants {
                     _ if grant.is_zero() => Duration::ZERO,

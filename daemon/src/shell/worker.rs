@@ -428,7 +428,7 @@ impl Worker {
         // Nobody waits for who is alone.
         let mut clock = self.rota.is_shared().then(Stopwatch::start);
         self.rota.begin_round();
-        while let Some(whose) = self.rota.next() {
+        while let Some(whose) = self.rota.call() {
             let Some(flow) = self.flow(whose) else { continue };
             let (mut place, work) = (flow.place, flow.work.len());
             let grant = self.rota.grant(&mut place);
