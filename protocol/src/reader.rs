@@ -91,6 +91,11 @@ impl FrameReader {
         }
     }
 
+    /// Takes the frame back that was given out last, of this length, so that it is the next one again.
+    pub fn put_back(&mut self, length: usize) {
+        self.unread.start = self.unread.start.saturating_sub(length);
+    }
+
     /// How many bytes have arrived of frames that were not given out yet.
     pub fn buffered(&self) -> usize {
         self.unread.len()

@@ -48,8 +48,10 @@ pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository").join(path)
 }
 
-/// `target/<profile>`: a test runs from its `deps`.
+/// `target/<profile>`, where a program lies; a test runs from its `deps`.
 fn profile_dir() -> PathBuf {
-    let test = std::env::current_exe().expect("a running test has a path");
-    test.ancestors().nth(2).expect("a test lies in target/<profile>/deps").to_owned()
+    let own = std::env::current_exe().expect("whatever runs has a path");
+    let directory = own.parent().expect("a program lies in a directory");
+    let profile = if directory.ends_with("deps") { directory.parent() } else { Some(directory) };
+    profile.expect("a test lies in target/<profile>/deps").to_owned()
 }

@@ -63,7 +63,12 @@ impl Interpreter {
 
     /// A script file on our module and the given daemon. It also finds the Lua files beside it.
     pub fn job(self, script: &Path, daemon: &Daemon) -> Job {
-        self.ours(Some(script)).env("LUASOCKETD_SOCKET", daemon.socket()).arg(script)
+        self.job_at(script, daemon.socket())
+    }
+
+    /// A script file on our module and whatever daemon listens on this path.
+    pub fn job_at(self, script: &Path, socket: &Path) -> Job {
+        self.ours(Some(script)).env("LUASOCKETD_SOCKET", socket).arg(script)
     }
 
     /// A script text on our module and the given daemon.

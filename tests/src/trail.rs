@@ -1,7 +1,9 @@
 //! The audit trail as anybody can read it: JSON lines in a directory, without the product's own reader, so that a
 //! mistake in that one shows.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,6 +70,27 @@ impl Trail {
         let ended = self.only(&format!("{matter}-ended"));
         assert_eq!(decided.text("/event/id"), ended.text("/event/id"));
         (decided, ended)
+    }
+
+    /// How many decisions of the live file have no end there: a file begins with those that are open. It is read line by
+    /// line, as there may be many.
+    pub fn open_records(&self) -> usize {
+        let path = self.directory.join("audit.jsonl");
+        let file = fs::File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut open = BTreeSet::new();
+        for text in BufReader::new(file).lines().map_while(Result::ok) {
+            // The last one may be under way.
+            let Ok(value) = serde_json::from_str(&text) else { continue };
+            let line = Line(value);
+            let (action, id) = (line.text("/event/action"), line.text("/event/id").to_owned());
+            // What was denied has no end.
+            if action.ends_with("-decided") && line.text("/event/outcome") == "success" {
+                open.insert(id);
+            } else if action.ends_with("-ended") {
+                open.remove(&id);
+            }
+        }
+        open.len()
     }
 
     /// Asserts that nothing was cut out of it or changed.

@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use luasocketd_tests::{Interpreter, Peer, Pipe, PolicyFile, network, wait_until};
 
 #[test]
@@ -135,4 +137,36 @@ fn a_profiles_time_bounds_a_call_that_has_none() {
     let outcome = Interpreter::Lua54.inline(&script, &daemon).run();
     assert_eq!(outcome.success(), "timeout\n", "{outcome}");
     assert!(outcome.took < Duration::from_secs(20), "{outcome}");
+}
+
+#[test]
+fn all_clients_of_a_user_share_what_one_user_may_hold() {
+    let profile = PolicyFile::own("allow = \"*\"");
+    let own = std::fs::read_to_string(profile.path()).expect("the file was just written");
+    profile.write(&format!("[user_limits]\nsockets = 5\n{own}"));
+    let daemon = profile.daemon();
+    // As many as are everybody's own, and four of those that all have together.
+    let script = r#"
+        local socket = require "socket"
+        local held = {}
+        for i = 1, 68 do
+            local made, why = socket.bind("127.0.0.1", 0)
+            held[i] = made or print(i, why)
+        end
+        print("here") io.stdout:flush()
+    "#;
+    let mut first = Interpreter::Lua54.inline(&format!("{script} socket.sleep(60)"), &daemon).start();
+    assert_eq!(first.line(), "here");
+    let refused = Interpreter::Lua54.inline(script, &daemon).run();
+    let many = "\tToo many open files\n";
+    assert_eq!(refused.success(), format!("66{many}67{many}68{many}here\n"));
+    first.signal(Signal::KILL);
+    first.finish_or_kill();
+    profile.swap(&daemon, &format!("[user_limits]\nclients = 2\n{own}"));
+    wait_until("the new policy judges", Duration::from_secs(5), || {
+        let _first = Pipe::greeted(&daemon);
+        let _second = Pipe::greeted(&daemon);
+        let refusal = Pipe::silent(&daemon).hello("third");
+        refusal.is_some_and(|(code, text)| code == "limit" && text.contains("2 clients at once of one user"))
+    });
 }

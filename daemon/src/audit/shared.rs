@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use super::trail::TrailState;
 
-/// So many records may wait until clients are not read any more: as many as go into one write, some megabytes. What has
-/// begun already may still end, so somewhat more can wait: as many as sockets are open.
-const QUEUE_MAX: usize = 4_096;
+/// So many records may wait until clients are not read any more: what one disk writes in some 50 ms, as whoever asks for
+/// a decision waits for all of them. What has begun already may still end, so somewhat more can wait: as many as
+/// sockets are open.
+const QUEUE_MAX: usize = 1_024;
 
 /// So many at most wait when clients are read again.
 const QUEUE_LOW: usize = QUEUE_MAX / 2;

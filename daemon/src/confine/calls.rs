@@ -50,6 +50,8 @@ pub const ALLOWED: &[Allowed] = &[
     // Threads.
     always(calls![SYS_futex SYS_set_robust_list SYS_rseq SYS_sched_yield SYS_sched_getaffinity SYS_gettid
             SYS_set_tid_address SYS_exit SYS_exit_group SYS_restart_syscall]),
+    // A thread's own priority.
+    when(&[&[is(0, libc::PRIO_PROCESS), is(1, 0)]], calls![SYS_setpriority]),
     // Signals that come.
     always(calls![SYS_rt_sigaction SYS_rt_sigprocmask SYS_rt_sigreturn SYS_sigaltstack SYS_tgkill SYS_wait4
             SYS_waitid]),

@@ -19,9 +19,14 @@ impl Core {
     ///
     /// # Errors
     /// [`Code::Denied`] when no profile is for it or several are, [`Code::Limit`] when as many clients as
-    /// may have the profile have it already.
+    /// may have the profile have it already, or as many as one user may have.
     pub(crate) fn admit(&mut self, client: ClientId, name: &str, now: Instant) -> Result<(), Failure> {
         let profile = self.profile_for(client, name)?;
+        let entry = self.clients.get_mut(client).ok_or_else(client_gone)?;
+        let seat = entry.account.join().map_err(|limit| {
+            Failure::new(Code::Limit, format!("the limit of {limit} clients at once of one user is reached"))
+        })?;
+        entry.user_seat = Some(seat);
         if let Some(limit) = profile.rates.clients {
             let Some(seat) = profile.crowd.join(limit) else {
                 let name = &profile.name;
@@ -70,6 +75,7 @@ impl Core {
     pub(crate) fn on_new_policy(&mut self, policy: Policy, now: Instant) {
         let enforce_now = policy.enforce_now;
         self.tally.set_policy(&policy);
+        self.config.users.set_limits(&policy.user_limits);
         self.config.policy = policy;
         let welcome: Vec<(ClientId, String)> = self
             .clients

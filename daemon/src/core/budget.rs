@@ -1,11 +1,14 @@
-//! What one client may hold: charged before it is held, released by drop.
+//! What one client may hold: charged before it is held, to it and to its user, and released by drop.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use super::account::Account;
 
 macro_rules! resources {
-    ($($(#[$doc:meta])* $variant:ident = $field:ident, $key:literal, $what:literal, $default:expr;)+) => {
+    ($($(#[$doc:meta])* $variant:ident = $field:ident, $key:literal, $what:literal, $default:expr, $of_a_user:expr, $base:expr;)+) => {
         /// Something that a client can hold.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Resource {
@@ -28,7 +31,7 @@ macro_rules! resources {
             }
         }
 
-        /// The most that one client may hold of each resource.
+        /// The most that somebody may hold of each resource; the default is that of one client.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Limits {
             $($(#[$doc])* pub $field: u64,)+
@@ -41,6 +44,16 @@ macro_rules! resources {
         }
 
         impl Limits {
+            /// The most that all clients of one user may hold together, if nobody says anything else.
+            pub fn of_a_user() -> Self {
+                Limits { $($field: $of_a_user),+ }
+            }
+
+            /// What each client may hold whatever others of its user do.
+            pub fn base() -> Self {
+                Limits { $($field: $base),+ }
+            }
+
             /// The limit of one resource.
             pub fn of(&self, resource: Resource) -> u64 {
                 match resource { $(Resource::$variant => self.$field),+ }
@@ -56,13 +69,13 @@ macro_rules! resources {
 
 resources! {
     /// Bytes that the client may make the daemon hold: all credit granted to it, used or not.
-    Bytes = bytes, "bytes_held", "bytes held", 256 * 1024 * 1024;
+    Bytes = bytes, "bytes_held", "bytes held", 256 << 20, 4 << 30, 4 << 20;
     /// Sockets, those that still deliver accepted bytes after their close included.
-    Sockets = sockets, "sockets", "sockets", 16_384;
+    Sockets = sockets, "sockets", "sockets", 16_384, 131_072, 64;
     /// Requests that are not answered yet.
-    Calls = calls, "calls", "calls under way", 16_384;
+    Calls = calls, "calls", "calls under way", 16_384, 131_072, 64;
     /// Name lookups, abandoned ones included until the resolver lets go of them.
-    Lookups = lookups, "lookups", "name lookups under way", 32;
+    Lookups = lookups, "lookups", "name lookups under way", 32, 512, 2;
 }
 
 /// A charge that did not fit.
@@ -70,13 +83,28 @@ resources! {
 pub struct OverLimit {
     /// What there is not enough of.
     pub resource: Resource,
-    /// How much of it the client may hold.
+    /// How much of it may be held.
     pub limit: u64,
+    /// By whom.
+    pub holder: Holder,
+}
+
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// That of one client.
+    Client,
+    /// That of all clients of its user together.
+    User,
 }
 
 impl fmt::Display for OverLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the limit of {} {} is reached", self.limit, self.resource)
+        let whose = match self.holder {
+            Holder::Client => "",
+            Holder::User => " of one user",
+        };
+        write!(f, "the limit of {} {}{whose} is reached", self.limit, self.resource)
     }
 }
 
@@ -87,13 +115,21 @@ pub struct Budget(Rc<Ledger>);
 #[derive(Debug)]
 struct Ledger {
     limits: RefCell<Limits>,
+    /// What counts against the user, too.
+    user: Option<Arc<Account>>,
     used: [Cell<u64>; Resource::ALL.len()],
 }
 
 impl Budget {
-    /// An account with nothing charged.
+    /// An account with nothing charged, of a client without a user.
     pub fn new(limits: Limits) -> Self {
-        Budget(Rc::new(Ledger { limits: RefCell::new(limits), used: Default::default() }))
+        Budget(Rc::new(Ledger { limits: RefCell::new(limits), user: None, used: Default::default() }))
+    }
+
+    /// The same, with nothing charged, of a client of a user.
+    pub(crate) fn of_user(&self, account: Arc<Account>) -> Self {
+        let limits = self.0.limits.clone();
+        Budget(Rc::new(Ledger { limits, user: Some(account), used: Default::default() }))
     }
 
     /// Changes the limits. What is charged beyond them stays until it is released.
@@ -118,7 +154,8 @@ impl Budget {
 
     /// How much of a resource can still be charged.
     pub fn free(&self, resource: Resource) -> u64 {
-        self.0.limits.borrow().of(resource).saturating_sub(self.used(resource))
+        let own = self.0.limits.borrow().of(resource).saturating_sub(self.used(resource));
+        self.0.user.as_ref().map_or(own, |user| own.min(user.free(resource, self.used(resource))))
     }
 }
 
@@ -140,7 +177,14 @@ impl Charge {
         let (used, limit) = (&ledger.used[self.resource as usize], ledger.limits.borrow().of(self.resource));
         let others = used.get() - self.amount;
         let sum = others.checked_add(amount).filter(|&sum| sum <= limit || amount <= self.amount);
-        used.set(sum.ok_or(OverLimit { resource: self.resource, limit })?);
+        let sum = sum.ok_or(OverLimit { resource: self.resource, limit, holder: Holder::Client })?;
+        if let Some(user) = &ledger.user
+            && !user.resize(self.resource, used.get(), sum)
+        {
+            let limit = user.limit(self.resource);
+            return Err(OverLimit { resource: self.resource, limit, holder: Holder::User });
+        }
+        used.set(sum);
         self.amount = amount;
         Ok(())
     }
@@ -158,8 +202,13 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let used = &self.budget.0.used[self.resource as usize];
-        used.set(used.get() - self.amount);
+        let ledger = &self.budget.0;
+        let used = &ledger.used[self.resource as usize];
+        let before = used.replace(used.get() - self.amount);
+        if let Some(user) = &ledger.user {
+            // What shrinks always may.
+            user.resize(self.resource, before, used.get());
+        }
     }
 }
 

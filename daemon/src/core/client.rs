@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use luasocketd_protocol::{CLIENT_NAME_MAX, Hello, SocketId};
 
+use super::account::Account;
 use super::budget::{Budget, Charge};
 use super::meter::Meter;
 use super::policy::{Profile, Seat};
@@ -70,6 +71,10 @@ pub(crate) struct Client {
     pub(crate) profile: Option<Arc<Profile>>,
     /// Its place among those that have the profile.
     pub(crate) seat: Option<Seat>,
+    /// What all clients of its user hold.
+    pub(crate) account: Arc<Account>,
+    /// Its place among them.
+    pub(crate) user_seat: Option<Seat>,
     pub(crate) budget: Budget,
     /// How fast it goes, with all of its sockets.
     pub(crate) meter: Rc<RefCell<Meter>>,

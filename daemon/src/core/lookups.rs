@@ -24,6 +24,14 @@ use super::trail::Matter;
 const ANSWERS_MAX: usize = 512;
 
 impl Core {
+    /// For whom something is looked up.
+    pub fn asker(&self, lookup: LookupId) -> Option<ClientId> {
+        match self.lookups.get(lookup)?.purpose {
+            Purpose::Answer(client, _) | Purpose::Names(client, ..) => Some(client),
+            Purpose::Socket(socket) => self.owner(socket),
+        }
+    }
+
     pub(crate) fn on_resolve(
         &mut self,
         client: ClientId,

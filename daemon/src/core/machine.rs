@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Code, DATAGRAM_OVERHEAD, DaemonNote, Failure, MAX_FRAME, SocketId, Window};
 
+use super::account::Users;
 use super::action::{Action, Input};
 use super::budget::{Budget, Limits, Resource};
 use super::calls::over_limit;
@@ -38,6 +39,8 @@ pub struct Config {
     pub policy: Policy,
     /// What one client may hold.
     pub limits: Limits,
+    /// What users hold, on all loops together.
+    pub users: Users,
     /// How long things may take that no caller bounds.
     pub timeouts: Timeouts,
     /// Whether a trail is kept: nothing is done then before its decision is recorded.
@@ -95,6 +98,7 @@ pub struct Core {
 impl Core {
     /// A daemon without clients.
     pub fn new(config: Config, now: Instant) -> Self {
+        config.users.set_limits(&config.policy.user_limits);
         Core {
             tally: Tally::new(&config.policy),
             next_record: config.lane.records().0,
@@ -123,7 +127,8 @@ impl Core {
             return Err(shutting_down());
         }
         let deadline = now + self.config.timeouts.hello;
-        let budget = Budget::new(self.config.limits.clone());
+        let account = self.config.users.account(credentials.uid);
+        let budget = Budget::new(self.config.limits.clone()).of_user(Arc::clone(&account));
         let party = Party {
             credentials,
             executable: None,
@@ -143,6 +148,8 @@ impl Core {
             phase: Phase::Greeting(deadline),
             profile: None,
             seat: None,
+            account,
+            user_seat: None,
             _pipe: budget.charge(Resource::Bytes, PIPE_BYTES).map_err(over_limit)?,
             budget,
             meter: Rc::new(RefCell::new(Meter::new(Rates::default(), now))),
@@ -348,6 +355,7 @@ pub(crate) fn shutting_down() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::account::UserLimits;
     use super::super::options::GROUPS_MAX;
     use super::super::recording::PEERS_MAX;
     use super::super::sharing::{RING_BYTES, RING_IDLE, RINGS_MAX};
@@ -372,6 +380,13 @@ mod tests {
         assert!(documented.contains(&format!("at most {GROUPS_MAX} multicast groups")));
         let audited = include_str!("../../../docs/audit.md");
         assert!(audited.contains(&format!("At most {PEERS_MAX} peers")));
+        let (user, base) = (UserLimits::default(), Limits::base());
+        for resource in Resource::ALL {
+            let (limit, base) = (user.held.of(*resource), base.of(*resource));
+            let row = format!("| {resource} | `{}` | {limit} | {base} |", resource.key());
+            assert!(documented.contains(&row), "docs/limits.md has no row `{row}`");
+        }
+        assert!(documented.contains(&format!("| clients at once | `clients` | {} |", user.clients)));
         let keys = Resource::ALL.iter().map(|resource| (resource.to_string(), resource.key()));
         let rates = Rates::KEYS.iter().map(|&(key, name)| (name.to_owned(), key));
         for (name, key) in keys.chain(rates) {

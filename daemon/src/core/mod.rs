@@ -9,6 +9,7 @@
 //! Invariant: whatever is held for a client is covered by a [`budget::Charge`] of its budget first,
 //! and a socket id or a request number is answered to its owner only.
 
+pub mod account;
 mod action;
 mod admitting;
 mod association;
@@ -40,6 +41,7 @@ pub mod policy;
 mod question;
 mod recording;
 mod requests;
+pub mod rota;
 mod sending;
 mod sharing;
 mod slots;

@@ -23,6 +23,7 @@ mod path;
 mod perform;
 mod pipe;
 mod process;
+mod questions;
 mod queue;
 mod resolver;
 mod retiring;

@@ -65,7 +65,8 @@ impl Worker {
             Action::Disconnect { client, reason } => self.disconnect(client, &reason),
             Action::Lookup(lookup) => {
                 let id = lookup.lookup;
-                if let Err(error) = self.resolver.ask(lookup) {
+                let client = self.core.asker(id);
+                if let Err(error) = self.resolver.ask(client, lookup) {
                     let result = Err(Failure::os(errno(&error)));
                     self.feed(Input::Resolved { lookup: id, result });
                 }

@@ -15,6 +15,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::queue::{ByteQueue, Pool};
 use super::sharing::{SharedRing, pass_bells};
+use super::worker::Flow;
 use crate::core::{ClientId, PIPE_OUT_MAX};
 
 /// Network data is queued for a client up to here; what is above is for answers.
@@ -60,8 +61,12 @@ pub(crate) struct Pipe {
     pub(crate) deaf: bool,
     /// Nobody is at the other end any more: what was asked needs no answer, what was sent is still delivered.
     pub(crate) gone: bool,
-    /// Whether it stands in the list of work.
+    /// What there is to do for it and its sockets.
+    pub(crate) flow: Flow,
+    /// Whether the pipe itself is among that.
     pub(crate) scheduled: bool,
+    /// Whether its next frame waits until its decision can be recorded.
+    pub(crate) waits_for_trail: bool,
     /// Whether something was queued in this turn.
     pub(crate) dirty: bool,
     /// Sockets with data for the client that wait for room in `out`, the first of them first.
@@ -107,7 +112,9 @@ impl Pipe {
             hung_up: false,
             deaf: false,
             gone: false,
+            flow: Flow::default(),
             scheduled: false,
+            waits_for_trail: false,
             dirty: false,
             stalled: VecDeque::new(),
             busy: 0,

@@ -10,12 +10,23 @@ use libc::{AF_INET, AF_INET6, AI_NUMERICHOST, AI_NUMERICSERV, EAI_SYSTEM, NI_NUM
 use luasocketd_protocol::{Code, Failure, Family, HostEntry, Kind, NameInfo};
 use mio::Waker;
 
+use super::questions::Questions;
 use super::unsafe_hosts::host_entry;
-use crate::core::{Answer as Found, Lookup, LookupId, Question, eai};
+use crate::core::{Answer as Found, ClientId, Lookup, LookupId, Question, eai};
 
-/// The most lookups at once: a resolver that hangs holds a thread for some ten seconds, and one client
-/// alone must not hold them all. Its own limit, half of this, is the core's business.
+/// The most lookups at once of whoever has some under way already: a resolver that hangs holds a thread for some ten
+/// seconds. How many one client may ask for is the core's business.
 const THREADS_MAX: usize = 64;
+
+/// The most lookups at once: beyond the others each client gets a thread for its first one, so that no number of lookups that
+/// hang keeps somebody else's from being begun.
+const THREADS_ALL: usize = 1024;
+
+/// The nice value of their threads: whoever asks a hundred names shall not have the loop wait for a processor.
+const PRIORITY: i32 = 10;
+
+/// Answers that a loop takes in one turn: each one ends a call, and nobody else shall wait for thousands of them.
+const ANSWERS_PER_TURN: usize = 64;
 
 /// A lookup needs no deep stack: this is four times what glibc's resolver takes with its largest answer.
 const STACK_BYTES: usize = 512 * 1024;
@@ -41,10 +52,10 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What waits, with the loop that has asked.
-    questions: VecDeque<(usize, Lookup)>,
+    /// What waits, of each client of each loop.
+    questions: Questions<(usize, Option<ClientId>)>,
     /// What each loop has not taken yet.
-    answers: Vec<Vec<Answer>>,
+    answers: Vec<VecDeque<Answer>>,
     threads: usize,
     idle: usize,
     /// Whether the log was told that the system gives no further thread.
@@ -58,24 +69,31 @@ impl Resolver {
     /// loop.
     pub(crate) fn for_loops(wakers: Vec<Arc<Waker>>) -> Vec<Resolver> {
         let loops = wakers.len();
-        let answers = (0..loops).map(|_| Vec::new()).collect();
+        let answers = (0..loops).map(|_| VecDeque::new()).collect();
         let state = State { answers, loops, ..State::default() };
         let shared = Arc::new(Shared { state: Mutex::new(state), more: Condvar::new(), wakers });
         (0..loops).map(|index| Resolver { shared: Arc::clone(&shared), index }).collect()
     }
 
-    /// Starts a lookup. How many may wait is bounded by the core's charges for them.
+    /// Starts a lookup for a client. How many may wait is bounded by the core's charges for them.
     ///
     /// # Errors
     /// When there is no thread at all and none can be started.
-    pub(crate) fn ask(&mut self, lookup: Lookup) -> io::Result<()> {
+    pub(crate) fn ask(&mut self, client: Option<ClientId>, lookup: Lookup) -> io::Result<()> {
         let mut state = self.shared.lock();
-        if state.idle <= state.questions.len() && state.threads < THREADS_MAX {
+        let asker = (self.index, client);
+        state.questions.push(asker, lookup);
+        let most = if state.questions.is_first(asker) { THREADS_ALL } else { THREADS_MAX };
+        if state.idle < state.questions.len() && state.threads < most {
             let shared = Arc::clone(&self.shared);
             let thread = thread::Builder::new().name("lookup".into()).stack_size(STACK_BYTES);
             match thread.spawn(move || shared.answer_questions()) {
                 Ok(_) => (state.threads, state.starved) = (state.threads + 1, false),
-                Err(error) if state.threads == 0 => return Err(error),
+                Err(error) if state.threads == 0 => {
+                    state.questions.pop(false);
+                    state.questions.end(asker);
+                    return Err(error);
+                }
                 Err(error) if !state.starved => {
                     state.starved = true;
                     tracing::warn!("no further lookup thread until that is over: {error}");
@@ -83,7 +101,6 @@ impl Resolver {
                 Err(_) => {}
             }
         }
-        state.questions.push_back((self.index, lookup));
         drop(state);
         self.shared.more.notify_one();
         Ok(())
@@ -91,15 +108,21 @@ impl Resolver {
 
     /// Takes back a question that no thread has begun with; says whether it could.
     pub(crate) fn drop_question(&self, lookup: LookupId) -> bool {
-        let mut state = self.shared.lock();
-        let before = state.questions.len();
-        state.questions.retain(|(index, question)| *index != self.index || question.lookup != lookup);
-        state.questions.len() < before
+        self.shared
+            .lock()
+            .questions
+            .remove(|(index, _), question| *index == self.index && question.lookup == lookup)
     }
 
-    /// Takes the answers that have come.
+    /// Takes answers that have come, not all of very many at once; the loop is woken for the others.
     pub(crate) fn take_answers(&self) -> Vec<Answer> {
-        std::mem::take(&mut self.shared.lock().answers[self.index])
+        let mut state = self.shared.lock();
+        let answers = &mut state.answers[self.index];
+        let taken = answers.drain(..answers.len().min(ANSWERS_PER_TURN)).collect();
+        if !answers.is_empty() {
+            self.shared.wake(self.index);
+        }
+        taken
     }
 }
 
@@ -117,26 +140,40 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn wake(&self, index: usize) {
+        if let Err(error) = self.wakers[index].wake() {
+            tracing::error!("cannot wake the loop for an answer: {error}");
+        }
+    }
+
     fn answer_questions(&self) {
+        // A number for a process means this thread alone, on Linux.
+        if let Err(error) = rustix::process::setpriority_process(None, PRIORITY) {
+            tracing::debug!("a lookup thread keeps its priority: {error}");
+        }
         let mut state = self.lock();
         while state.loops > 0 {
-            match state.questions.pop_front() {
+            // Threads beyond the usual number are for whoever has nothing under way.
+            let firsts_only = state.threads - state.idle > THREADS_MAX;
+            match state.questions.pop(firsts_only) {
+                None if state.threads > THREADS_MAX => break,
                 None => {
                     state.idle += 1;
                     state = self.more.wait(state).unwrap_or_else(PoisonError::into_inner);
                     state.idle -= 1;
                 }
-                Some((index, question)) => {
+                Some((asker, question)) => {
                     drop(state);
                     let answer = answer(&question.question);
                     state = self.lock();
-                    state.answers[index].push((question.lookup, answer));
-                    if let Err(error) = self.wakers[index].wake() {
-                        tracing::error!("cannot wake the loop for an answer: {error}");
-                    }
+                    state.questions.end(asker);
+                    let (index, _) = asker;
+                    state.answers[index].push_back((question.lookup, answer));
+                    self.wake(index);
                 }
             }
         }
+        state.threads -= 1;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bytes on their way: from a client's pipe to its sockets, and from the network to its pipe.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{
     Call, ClientNote, Code, DATA_HEADER, Data, Failure, Frame, FrameError, SocketId, data_header, decode,
@@ -18,8 +18,8 @@ use super::unsafe_ring::receive_parts;
 use super::worker::{Work, Worker};
 use crate::core::{Admission, ClientId, Input, Offence};
 
-/// What a client may have done in one turn of the loop: 256 calls, or the data frames of one full read.
-/// A flood of calls then costs every other client well under a millisecond a turn.
+/// What a client may have done in one turn of the loop, where it may have so much of the round: 256 calls, or the data
+/// frames of one full read. A flood of calls then costs every other client well under a millisecond a turn.
 const TURN_COST: u32 = 4096;
 const CALL_COST: u32 = 16;
 /// Making and binding a socket costs far more where many ports are taken: Linux looks for a free one for over
@@ -29,9 +29,13 @@ const DATA_COST: u32 = 1;
 /// Large data takes the time of a system call and of up to a whole frame's bytes: a turn moves a megabyte or two.
 const LARGE_COST: u32 = 512;
 
+/// How long a unit of cost is taken to be: a call takes some microseconds. What it was in truth is measured, and charged.
+const COST: Duration = Duration::from_nanos(250);
+
 /// How much of its turn a client has used.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Turn {
+    most: u32,
     spent: u32,
     /// Whether the client has asked for something, or sent a little: then more is to come soon.
     brings_more: bool,
@@ -43,22 +47,22 @@ impl Turn {
     }
 
     fn is_over(&self) -> bool {
-        self.spent >= TURN_COST
+        self.spent >= self.most
     }
 }
 
 impl Worker {
-    /// Does what a client has said, and reads once more from it, as far as its turn goes.
-    pub(crate) fn serve_client(&mut self, id: ClientId) {
-        // Once in a turn, which bounds what comes of it.
-        if self.waits_for_trail() {
-            return;
-        }
-        let mut turn = Turn::default();
+    /// Does what a client has said, and reads once more from it, as far as its turn goes, which may take about so long.
+    pub(crate) fn serve_client(&mut self, id: ClientId, most: Duration) {
+        let most = u32::try_from(most.as_nanos() / COST.as_nanos()).unwrap_or(u32::MAX);
+        let mut turn = Turn { most: most.clamp(CALL_COST, TURN_COST), spent: 0, brings_more: false };
         // Frames that waited for their turn, or for room for their answers, come before those that are
         // not read yet.
         self.serve_frames(id, &mut turn);
         let Some(pipe) = self.pipes.get_mut(id) else { return };
+        if pipe.waits_for_trail {
+            return;
+        }
         if !pipe.is_clogged() && pipe.reads_ring() {
             self.send_large_data(id, &mut turn);
         }
@@ -75,7 +79,8 @@ impl Worker {
         if let Some(buffer) = pipe.reader().reclaim() {
             self.pool.put(buffer);
         }
-        if !pipe.is_clogged() && (pipe.has_more() || turn.is_over()) {
+        let may_go_on = !pipe.is_clogged() && !pipe.waits_for_trail;
+        if may_go_on && (pipe.has_more() || turn.is_over()) {
             self.schedule(Work::Client(id));
         }
     }
@@ -83,12 +88,15 @@ impl Worker {
     /// Handles the whole frames that have arrived, as long as the turn lasts and there is room for
     /// answers; then sends what they brought.
     fn serve_frames(&mut self, id: ClientId, turn: &mut Turn) {
+        // Once in a turn, which bounds what comes of it.
+        let is_held_up = self.is_trail_full();
         let Some(pipe) = self.pipes.get_mut(id) else { return };
         if pipe.reader().buffered() == 0 {
             return;
         }
         // The reader is taken out so that a frame can be looked at while the worker acts on it.
         let by_ring = pipe.reads_ring();
+        pipe.waits_for_trail = false;
         let mut reader = std::mem::take(pipe.reader());
         let mut touched = std::mem::take(&mut self.touched);
         let outcome = loop {
@@ -97,6 +105,12 @@ impl Worker {
                 break Ok(());
             }
             match reader.next_frame() {
+                Ok(Some(frame)) if is_held_up && is_decided(frame) => {
+                    let length = frame.len();
+                    reader.put_back(length);
+                    self.wait_for_trail(id);
+                    break Ok(());
+                }
                 Ok(Some(frame)) => {
                     if let Err(error) = self.serve_frame(id, frame, turn, &mut touched) {
                         break Err(error);
@@ -414,7 +428,9 @@ impl Worker {
         pipe.clear(&mut self.pool);
         self.count_offences(id);
         tracing::debug!(client = %self.core.describe_client(id), "gone");
+        let flow = std::mem::take(&mut pipe.flow);
         self.clear(|worker| worker.handle(Input::ClientGone { client: id }));
+        self.orphan(flow);
     }
 
     /// Feeds the core and does what it says.
@@ -422,6 +438,24 @@ impl Worker {
         self.core.handle(input, Instant::now());
         self.perform_actions();
     }
+}
+
+/// Whether something has to be recorded before what a frame asks for is done.
+fn is_decided(frame: &[u8]) -> bool {
+    let Ok(Frame::Request { method, .. }) = Frame::parse(frame) else { return false };
+    matches!(
+        method,
+        "connect"
+            | "bind"
+            | "listen"
+            | "accept"
+            | "set-peer"
+            | "send-to"
+            | "set-option"
+            | "resolve"
+            | "host-entry"
+            | "name-info"
+    )
 }
 
 /// What a client is told about a connection that has failed: LuaSocket knows one word for all the ways

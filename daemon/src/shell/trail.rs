@@ -8,8 +8,8 @@ use luasocketd_protocol::{Kind, SocketId};
 use super::unsafe_option::segments;
 use super::worker::{Work, Worker};
 use crate::audit::{Appended, Settings, Trail, TrailError};
-use crate::core::Input;
 use crate::core::trail::{Ended, Record};
+use crate::core::{ClientId, Input};
 
 impl Worker {
     /// Keeps a trail from here on, for all loops: nothing that is asked for is done then before its decision is recorded.
@@ -118,15 +118,21 @@ impl Worker {
         }
         if self.held_up && !is_full {
             self.held_up = false;
-            let clients: Vec<_> = self.pipes.iter().map(|pipe| pipe.id).collect();
-            clients.into_iter().for_each(|client| self.schedule(Work::Client(client)));
+            let waiting = self.pipes.iter().filter(|pipe| pipe.waits_for_trail).map(|pipe| pipe.id);
+            waiting.collect::<Vec<_>>().into_iter().for_each(|client| self.schedule(Work::Client(client)));
         }
     }
 
-    /// Whether clients have to wait, as more would come of what they say than can be written.
-    pub(crate) fn waits_for_trail(&mut self) -> bool {
-        let is_full = self.trail.as_ref().is_some_and(Trail::is_full);
-        self.held_up |= is_full;
-        is_full
+    /// Whether no more can be written than what waits already.
+    pub(crate) fn is_trail_full(&self) -> bool {
+        self.trail.as_ref().is_some_and(Trail::is_full)
+    }
+
+    /// A client has to wait until more can be written; whatever needs no record goes on.
+    pub(crate) fn wait_for_trail(&mut self, client: ClientId) {
+        self.held_up = true;
+        if let Some(pipe) = self.pipes.get_mut(client) {
+            pipe.waits_for_trail = true;
+        }
     }
 }

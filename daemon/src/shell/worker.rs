@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use luasocketd_protocol::{MAX_FRAME, SocketId};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::arrivals::{Arrival, Entrance};
 use super::closing::Closing;
@@ -25,6 +26,7 @@ use super::table::Table;
 use super::tokens::Source;
 use crate::audit::Trail;
 use crate::core::policy::Policy;
+use crate::core::rota::{Place, Rota};
 use crate::core::{ClientId, Config, Core, Histogram, Input, Lane, TURNS};
 
 /// The most events that one look at the system brings; more come with the next look.
@@ -73,8 +75,10 @@ pub struct Worker {
     pub(crate) stirred: bool,
     /// For one datagram while it is being received.
     pub(crate) datagram: Vec<u8>,
-    /// Clients and sockets with something left to do.
-    work: VecDeque<Work>,
+    /// Whose turn it is, of those that have something to do.
+    rota: Rota<Option<ClientId>>,
+    /// What is to do for sockets whose clients have gone.
+    orphans: Flow,
     /// Clients for which something was queued in this turn.
     pub(crate) dirty: Vec<ClientId>,
     /// Sockets for which the frames that are being handled brought data.
@@ -107,6 +111,13 @@ pub(crate) struct Sync {
     pub(crate) request: u32,
     /// How often the system was looked at since; [`LOOKS_MAX`] when it has told all that there was.
     pub(crate) looks: u32,
+}
+
+/// What one client has to do, and its place among those that have.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    place: Place,
+    work: VecDeque<Work>,
 }
 
 /// Something with work left.
@@ -158,7 +169,8 @@ impl Worker {
             socket_pool: Pool::new(SOCKET_SPARE_MAX),
             stirred: false,
             datagram: Vec::new(),
-            work: VecDeque::new(),
+            rota: Rota::default(),
+            orphans: Flow::default(),
             dirty: Vec::new(),
             touched: Vec::new(),
             syncs: Vec::new(),
@@ -309,7 +321,7 @@ impl Worker {
         let next = [self.core.poll_timeout(), self.entrance.again, self.crew.complaints.next()];
         let next = next.into_iter().flatten().min();
         let timeout = match next {
-            _ if hasty || !self.work.is_empty() || self.desk.is_busy() || self.closing.is_busy() => {
+            _ if hasty || !self.rota.is_empty() || self.desk.is_busy() || self.closing.is_busy() => {
                 Some(Duration::ZERO)
             }
             Some(at) => Some(at.saturating_duration_since(Instant::now())),
@@ -357,16 +369,39 @@ impl Worker {
 
     /// Notes that a client or a socket has something to do.
     pub(crate) fn schedule(&mut self, work: Work) {
-        let scheduled = match work {
-            Work::Client(id) => self.pipes.get_mut(id).map(|pipe| &mut pipe.scheduled),
-            Work::Socket(id) => self.sockets.get_mut(id).map(|socket| &mut socket.scheduled),
+        let (scheduled, whose) = match work {
+            Work::Client(id) => (self.pipes.get_mut(id).map(|pipe| &mut pipe.scheduled), Some(id)),
+            Work::Socket(id) => {
+                (self.sockets.get_mut(id).map(|socket| &mut socket.scheduled), self.core.owner(id))
+            }
         };
         let Some(scheduled) = scheduled else { return };
         if !std::mem::replace(scheduled, true) {
-            self.work.push_back(work);
+            self.enqueue(whose, work);
         }
         if let Work::Socket(id) = work {
             self.count(id);
+        }
+    }
+
+    fn enqueue(&mut self, whose: Option<ClientId>, work: Work) {
+        let pipe = whose.and_then(|id| self.pipes.get_mut(id));
+        let (whose, flow) = pipe.map_or((None, &mut self.orphans), |pipe| (Some(pipe.id), &mut pipe.flow));
+        flow.work.push_back(work);
+        self.rota.join(whose, &mut flow.place, Instant::now());
+    }
+
+    /// What was to do for a client that has gone is still to do for its sockets.
+    pub(crate) fn orphan(&mut self, flow: Flow) {
+        for work in flow.work {
+            self.enqueue(None, work);
+        }
+    }
+
+    fn flow(&mut self, whose: Option<ClientId>) -> Option<&mut Flow> {
+        match whose {
+            Some(id) => self.pipes.get_mut(id).map(|pipe| &mut pipe.flow),
+            None => Some(&mut self.orphans),
         }
     }
 
@@ -388,35 +423,60 @@ impl Worker {
         }
     }
 
-    /// Gives a turn to everything that has work now; what comes up meanwhile waits for the next look.
+    /// Gives a turn to everybody who has work now, as far as one round goes.
     fn work_once(&mut self) {
-        for _ in 0..self.work.len() {
-            match self.work.pop_front() {
-                None => break,
-                Some(Work::Client(id)) => {
-                    if let Some(pipe) = self.pipes.get_mut(id) {
-                        pipe.scheduled = false;
-                        if pipe.queued() > 0 && !std::mem::replace(&mut pipe.dirty, true) {
-                            self.dirty.push(id);
-                        }
-                        self.serve_client(id);
-                    }
+        // Nobody waits for who is alone.
+        let mut clock = self.rota.is_shared().then(Stopwatch::start);
+        self.rota.begin_round();
+        while let Some(whose) = self.rota.call() {
+            let Some(flow) = self.flow(whose) else { continue };
+            let (mut place, work) = (flow.place, flow.work.len());
+            let grant = self.rota.grant(&mut place);
+            let mut spent = Duration::ZERO;
+            // What comes up meanwhile waits for the next round.
+            for _ in 0..work {
+                if spent >= grant {
+                    break;
                 }
-                Some(Work::Socket(id)) => {
-                    let Some(socket) = self.sockets.get_mut(id) else { continue };
-                    socket.scheduled = false;
-                    let counted = socket.counted.take();
-                    let called = match socket.stall {
-                        Stall::Called(client) => Some(client),
-                        Stall::No | Stall::Waiting => None,
-                    };
-                    if let Some(client) = counted {
-                        self.count_busy(client, -1);
+                let Some(work) = self.flow(whose).and_then(|flow| flow.work.pop_front()) else { break };
+                self.work(work, grant - spent);
+                spent += clock.as_mut().map_or(Duration::ZERO, Stopwatch::lap);
+            }
+            let Some(flow) = self.flow(whose) else { continue };
+            let has_work = !flow.work.is_empty();
+            self.rota.leave(whose, &mut place, spent, has_work);
+            if let Some(flow) = self.flow(whose) {
+                flow.place = place;
+            }
+        }
+    }
+
+    /// Does some work, which may take about so long.
+    fn work(&mut self, work: Work, most: Duration) {
+        match work {
+            Work::Client(id) => {
+                if let Some(pipe) = self.pipes.get_mut(id) {
+                    pipe.scheduled = false;
+                    if pipe.queued() > 0 && !std::mem::replace(&mut pipe.dirty, true) {
+                        self.dirty.push(id);
                     }
-                    self.serve_socket(id);
-                    if let Some(client) = called {
-                        self.call_stalled(client);
-                    }
+                    self.serve_client(id, most);
+                }
+            }
+            Work::Socket(id) => {
+                let Some(socket) = self.sockets.get_mut(id) else { return };
+                socket.scheduled = false;
+                let counted = socket.counted.take();
+                let called = match socket.stall {
+                    Stall::Called(client) => Some(client),
+                    Stall::No | Stall::Waiting => None,
+                };
+                if let Some(client) = counted {
+                    self.count_busy(client, -1);
+                }
+                self.serve_socket(id);
+                if let Some(client) = called {
+                    self.call_stalled(client);
                 }
             }
         }
@@ -458,6 +518,23 @@ impl Worker {
                 return self.schedule(Work::Socket(id));
             }
         }
+    }
+}
+
+/// The time that this thread has run: a loop that others have kept from running has cost nobody anything.
+#[derive(Debug)]
+struct Stopwatch(Timespec);
+
+impl Stopwatch {
+    fn start() -> Stopwatch {
+        Stopwatch(clock_gettime(ClockId::ThreadCPUTime))
+    }
+
+    /// The time since its start, or since the last lap.
+    fn lap(&mut self) -> Duration {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        let before = std::mem::replace(&mut self.0, now);
+        Duration::try_from(now - before).unwrap_or_default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use luasocketd::core::account::UserLimits;
 use luasocketd::core::budget::{Limits, Resource};
 use luasocketd::core::policy::{
     Accounts, Audit, Decision, Durability, Policy, Profile, Subject, Unfit, Workers,
@@ -119,6 +120,26 @@ fn how_many_loops_there_are_is_read_and_need_not_be_said() {
 }
 
 #[test]
+fn what_a_users_clients_may_hold_together_is_read_and_need_not_be_said() {
+    let of = |line: &str| read(&format!("{line}\n[[profile]]\nname = \"x\"\n"));
+    assert_eq!(of("").unwrap().user_limits, UserLimits::default());
+    let limits =
+        of("user_limits = { sockets = 7, bytes_held = 0x1000000, clients = 3 }").unwrap().user_limits;
+    let held = Limits { sockets: 7, bytes: 1 << 24, ..Limits::of_a_user() };
+    assert_eq!(limits, UserLimits { held, clients: 3 });
+    for (wrong, text) in [
+        ("user_limits = 1", "`user_limits` is a table"),
+        ("user_limits = { socket = 1 }", "`user_limits` has no key `socket`"),
+        ("user_limits = { clients = 0 }", "`clients` is a whole number, 1 or more"),
+        ("user_limits = { bytes_held = \"1\" }", "`bytes_held` is a whole number, and not a text"),
+        ("user_limits = { sockets = -1 }", "`sockets` is a whole number, 0 or more"),
+    ] {
+        let error = of(wrong).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("p.toml:1: {text}")), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn where_the_audit_trail_is_kept_is_read_and_need_not_be_said() {
     let whole = Audit {
         directory: "/var/log/luasocketd".into(),
@@ -172,7 +193,7 @@ fn a_wrong_file_is_refused_with_its_line_and_what_would_be_right() {
         (
             "colour = 1\n[[profile]]\nname = \"x\"".to_owned(),
             1,
-            "the file has no key `colour`; its keys are `enforce_now`, `workers`, `audit`, `profile`",
+            "the file has no key `colour`; its keys are `enforce_now`, `workers`, `user_limits`, `audit`, `profile`",
         ),
         (
             "enforce_now = \"yes\"\n[[profile]]\nname = \"x\"".to_owned(),

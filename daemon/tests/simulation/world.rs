@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use luasocketd::core::account::{UserLimits, Users};
 use luasocketd::core::budget::{Budget, Limits, Resource};
 use luasocketd::core::policy::Policy;
 use luasocketd::core::{
@@ -22,7 +23,16 @@ use super::random::Random;
 /// Small limits, so that every one of them is met often.
 const LIMITS: Limits = Limits { bytes: PIPE_BYTES + 64 * 1024, sockets: 12, calls: 10, lookups: 3 };
 
+/// What clients of a user hold together beyond their bases, in some worlds: less than all of them may one by one.
+const USER_LIMITS: Limits = Limits { bytes: LIMITS.bytes, sockets: 10, calls: 7, lookups: 2 };
+
+/// What each of them may hold whatever the others do: its pipe and little else.
+const BASE: Limits = Limits { bytes: PIPE_BYTES, sockets: 2, calls: 2, lookups: 0 };
+
 const CLIENTS: usize = 4;
+
+/// Two users, each with some of the clients.
+const UIDS: [u32; 2] = [1000, 1001];
 
 /// What a client knows.
 #[derive(Default)]
@@ -79,6 +89,8 @@ struct System {
 
 pub struct World {
     limits: Limits,
+    users: Users,
+    user_limits: UserLimits,
     core: Core,
     now: Instant,
     start: Instant,
@@ -107,18 +119,31 @@ pub struct World {
 impl World {
     pub fn new(random: &mut Random) -> Self {
         let start = Instant::now();
-        let policy = Policy::new(vec!["*".parse().unwrap()]);
+        let held = if random.once_in(2) { USER_LIMITS } else { Limits::of_a_user() };
+        let user_limits = UserLimits { held, clients: 1 + random.below(CLIENTS as u64) };
+        let mut policy = Policy::new(vec!["*".parse().unwrap()]);
+        policy.user_limits.clone_from(&user_limits);
+        let users = Users::new(BASE);
         let timeouts = Timeouts { hello: Duration::from_secs(5), linger: Duration::from_secs(20) };
         let recorded = random.once_in(2);
         let mut limits = LIMITS;
         // Enough for a ring in some worlds, so that there is not too much for all else in the others.
         limits.bytes += if random.once_in(2) { RING_BYTES } else { 0 };
-        let config =
-            Config { policy, limits: limits.clone(), timeouts, recorded, rings: true, ..Config::default() };
+        let config = Config {
+            policy,
+            limits: limits.clone(),
+            users: users.clone(),
+            timeouts,
+            recorded,
+            rings: true,
+            ..Config::default()
+        };
         let core = Core::new(config, start);
         let mut world = World {
             core,
             limits,
+            users,
+            user_limits,
             now: start,
             start,
             clients: BTreeMap::new(),
@@ -151,7 +176,8 @@ impl World {
     }
 
     fn add_client(&mut self) {
-        let credentials = Credentials { uid: 1000, gid: 1000, pid: 1 };
+        let uid = UIDS[self.turn(UIDS.len() as u64)];
+        let credentials = Credentials { uid, gid: 1000, pid: 1 };
         let id = self.core.add_client(credentials, self.now).unwrap();
         self.budgets.extend(self.core.budget(id));
         // No two clients ask under the same number, so that an answer to the wrong one shows.
@@ -478,6 +504,15 @@ impl World {
 
     /// What holds after every step.
     pub fn check(&self) {
+        for (uid, resource) in UIDS.iter().flat_map(|&uid| Resource::ALL.iter().map(move |&it| (uid, it))) {
+            let (used, limit) = (self.users.used(uid, resource), self.user_limits.held.of(resource));
+            assert!(used <= limit, "{used} {resource} used by a user of {limit}");
+            let own = self.clients.keys().filter(|&&id| self.core.credentials(id).unwrap().uid == uid);
+            let beyond =
+                |&id: &ClientId| self.core.used(id, resource).unwrap().saturating_sub(BASE.of(resource));
+            let own: u64 = own.map(beyond).sum();
+            assert!(own <= used, "{own} {resource} used by the clients of a user that has {used}");
+        }
         for (&id, client) in &self.clients {
             for resource in Resource::ALL {
                 let used = self.core.used(id, *resource).unwrap();
@@ -514,6 +549,9 @@ impl World {
             assert_eq!(used, 0, "{resource} are held for clients that have gone");
         }
         assert!(self.systems.is_empty(), "system's sockets are left");
+        for (uid, resource) in UIDS.iter().flat_map(|&uid| Resource::ALL.iter().map(move |&it| (uid, it))) {
+            assert_eq!(self.users.used(uid, resource), 0, "{resource} are left with a user");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What cargo alone cannot do: the module for every Lua version, and a machine that is fit for the
-//! tests, an installation, a benchmark, the fuzz targets. `cargo xtask modules`, `cargo xtask test`, `cargo xtask install`,
-//! `cargo xtask bench`, `cargo xtask fuzz`.
+//! tests, an installation, a benchmark, a soak, the fuzz targets. `cargo xtask modules`, `cargo xtask test`,
+//! `cargo xtask install`, `cargo xtask bench`, `cargo xtask soak`, `cargo xtask fuzz`.
 
 mod bench;
 mod embedded;
@@ -11,13 +11,14 @@ mod modules;
 mod needs;
 mod process;
 mod rock;
+mod soak;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Builds the Lua modules, runs the tests, installs, measures, fuzzes")]
+#[command(name = "cargo xtask", about = "Builds the Lua modules, runs the tests, installs, measures, soaks, fuzzes")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -44,6 +45,13 @@ enum Task {
     },
     /// Give the fuzz targets inputs that nobody has thought of.
     Fuzz(fuzz::Fuzz),
+    /// Check every byte end to end under load and faults; `cargo xtask soak --help` has the options.
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// Passed on to the soak.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Install or name what the tests need, build everything, run all tests.
     Test {
         /// Passed on to `cargo test`.
@@ -59,6 +67,7 @@ fn main() -> ExitCode {
         Task::Rock(options) => rock::install(&options),
         Task::Bench { args } => bench::bench(&args),
         Task::Fuzz(options) => fuzz::fuzz(&options),
+        Task::Soak { args } => soak::soak(&args),
         Task::Test { args } => test(&args),
     };
     match done {

@@ -10,6 +10,7 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::super::account::UserLimits;
 use super::super::budget::Resource;
 use super::super::machine::PIPE_BYTES;
 use super::audit::{Audit, Durability, ROTATE_AGE, ROTATE_BYTES};
@@ -22,7 +23,7 @@ use super::workers::Workers;
 use super::{Policy, host};
 
 /// What the file may say outside of profiles, in one, and in the tables.
-const FILE_KEYS: &[&str] = &["enforce_now", "workers", "audit", "profile"];
+const FILE_KEYS: &[&str] = &["enforce_now", "workers", "user_limits", "audit", "profile"];
 const PROFILE_KEYS: &[&str] = &[
     "name",
     "uid",
@@ -123,6 +124,7 @@ impl Source<'_> {
         let mut policy = Policy::of(profiles.into_iter().map(|(_, profile)| profile).collect());
         policy.enforce_now = self.flag(root, "enforce_now")?;
         policy.workers = root.get("workers").map(|value| self.workers(value)).transpose()?;
+        policy.user_limits = self.user_limits(root)?;
         policy.audit = root.get("audit").map(|value| self.audit(value)).transpose()?;
         Ok(policy)
     }
@@ -283,21 +285,40 @@ impl Source<'_> {
         self.check_keys(limits, "`limits`", &keys)?;
         for (key, value) in limits.iter() {
             let key = key.get_ref().as_ref();
-            let resource = Resource::ALL.iter().find(|resource| resource.key() == key);
-            let least = match resource {
-                Some(Resource::Bytes) => BYTES_MIN,
-                Some(Resource::Sockets | Resource::Lookups) => 0,
-                Some(Resource::Calls) | None => 1,
-            };
-            let limit = self.number(value, key, least)?;
-            match resource {
-                Some(resource) => profile.limits.push((*resource, limit)),
+            match Resource::ALL.iter().find(|resource| resource.key() == key) {
+                Some(&resource) => profile.limits.push((resource, self.limit(value, resource)?)),
                 None => {
-                    profile.rates.set(key, limit);
+                    profile.rates.set(key, self.number(value, key, 1)?);
                 }
             }
         }
         Ok(())
+    }
+
+    fn user_limits(&self, root: &DeTable<'_>) -> Result<UserLimits, FileError> {
+        let mut limits = UserLimits::default();
+        let Some(value) = root.get("user_limits") else { return Ok(limits) };
+        let table = self.table(value, "user_limits")?;
+        let resources = Resource::ALL.iter().map(|resource| resource.key());
+        self.check_keys(table, "`user_limits`", &resources.chain(["clients"]).collect::<Vec<_>>())?;
+        for resource in Resource::ALL {
+            if let Some(value) = table.get(resource.key()) {
+                limits.held.set(*resource, self.number(value, resource.key(), 0)?);
+            }
+        }
+        if let Some(value) = table.get("clients") {
+            limits.clients = self.number(value, "clients", 1)?;
+        }
+        Ok(limits)
+    }
+
+    fn limit(&self, value: &Value<'_>, resource: Resource) -> Result<u64, FileError> {
+        let least = match resource {
+            Resource::Bytes => BYTES_MIN,
+            Resource::Sockets | Resource::Lookups => 0,
+            Resource::Calls => 1,
+        };
+        self.number(value, resource.key(), least)
     }
 
     fn timeouts(&self, table: &DeTable<'_>, profile: &mut Profile) -> Result<(), FileError> {

@@ -37,6 +37,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::account::UserLimits;
+
 /// Who may reach what. Without profiles nobody may reach anything.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -47,6 +49,8 @@ pub struct Policy {
     pub audit: Option<Audit>,
     /// How many event loops there are, if it is said here.
     pub workers: Option<Workers>,
+    /// What one user may have with all of its clients.
+    pub user_limits: UserLimits,
 }
 
 /// Why a client has no profile.

@@ -252,7 +252,8 @@ impl World {
     }
 
     fn set_policy(&mut self, text: &str) {
-        let policy = Policy::from_toml("policy", text, &Nobody).unwrap();
+        let mut policy = Policy::from_toml("policy", text, &Nobody).unwrap();
+        policy.user_limits.clone_from(&self.user_limits);
         self.handle(Input::NewPolicy { policy });
     }
 
