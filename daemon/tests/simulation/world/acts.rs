@@ -377,7 +377,9 @@ impl World {
 
     /// Bytes have gone to whoever reads from the socket.
     fn pushed(&mut self, socket: SocketId, length: u32) {
-        let reader = self.systems[&socket].reader.and_then(|reader| self.clients.get_mut(&reader));
+        // Its client may have been at the end of its bytes, and the socket gone with that.
+        let reader = self.systems.get(&socket).and_then(|system| system.reader);
+        let reader = reader.and_then(|reader| self.clients.get_mut(&reader));
         match reader.and_then(|reader| reader.sockets.get_mut(&socket)) {
             Some(known) => known.unread += length,
             None => assert_eq!(length, 0, "bytes pushed for a socket that their reader has not"),
