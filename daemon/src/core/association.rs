@@ -199,7 +199,8 @@ impl Core {
 
     /// Has it recorded that a socket gets a peer; it is done then.
     fn record_peer(&mut self, socket: SocketId, asked: Asked, findings: Findings) {
-        let is_known = |place: &Place| self.sockets.get(socket).is_some_and(|entry| entry.knows_peer(place));
+        let is_known =
+            |place: &Place| self.sockets.get(socket).is_some_and(|entry| self.knows_peer(entry, place));
         if findings.places.iter().all(is_known) {
             return self.take_step(socket);
         }

@@ -291,9 +291,9 @@ impl Socket {
         self.dialed.map(|dialed| now.saturating_duration_since(dialed))
     }
 
-    /// Whether the trail follows datagrams to this place already.
-    pub(crate) fn knows_peer(&self, place: &Place) -> bool {
-        self.opens.iter().any(|open| open.is_peer(place))
+    /// The decisions by which the trail follows datagrams to this place.
+    pub(crate) fn decisions_on(&self, place: &Place) -> impl Iterator<Item = TrailId> {
+        self.opens.iter().filter(|open| open.is_peer(place)).map(|open| open.decided.id)
     }
 
     /// Notes the addresses that something has got.

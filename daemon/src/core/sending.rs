@@ -204,7 +204,7 @@ impl Core {
             let (client, follow) = (entry.client, self.follows_links(entry.client));
             let allowance = entry.meter.borrow().allowance(Way::ToNetwork, now);
             let forbidden = self.is_forbidden_now(socket);
-            let is_stranger = self.config.recorded && is_to_stranger(entry);
+            let is_stranger = self.config.recorded && self.is_to_stranger(entry);
             let Some(State::Datagrams(datagrams)) =
                 self.sockets.get_mut(socket).map(|socket| &mut socket.state)
             else {
@@ -276,17 +276,22 @@ impl Core {
         }
     }
 
+    /// Whether the first datagram that waits goes to somebody whom the trail does not know yet.
+    fn is_to_stranger(&self, socket: &Socket) -> bool {
+        let State::Datagrams(datagrams) = &socket.state else { return false };
+        let place = datagrams.sends.front().and_then(|first| first.to.as_ref());
+        place.is_some_and(|place| !self.knows_peer(socket, place))
+    }
+
+    /// Whether it is on record already that a socket may send to a place; what is only being recorded does not count.
+    pub(super) fn knows_peer(&self, socket: &Socket, place: &Place) -> bool {
+        socket.decisions_on(place).any(|id| !self.held.contains_key(&id))
+    }
+
     fn charge_bytes(&mut self, client: ClientId, length: usize) -> Result<Charge, Failure> {
         let budget = &self.clients.get(client).ok_or_else(client_gone)?.budget;
         budget.charge(Resource::Bytes, length as u64).map_err(over_limit)
     }
-}
-
-/// Whether the first datagram that waits goes to somebody whom the trail does not know yet.
-fn is_to_stranger(socket: &Socket) -> bool {
-    let State::Datagrams(datagrams) = &socket.state else { return false };
-    let place = datagrams.sends.front().and_then(|first| first.to.as_ref());
-    place.is_some_and(|place| !socket.knows_peer(place))
 }
 
 fn no_room() -> Failure {

@@ -1,9 +1,13 @@
 //! The core under a seeded simulator: random clients, a random network, a virtual clock, and a shadow
 //! of what has to hold after every step.
 //!
-//! A failure prints its seed; `LUASOCKETD_SEED=n cargo test -p luasocketd --test simulation` repeats it.
+//! `LUASOCKETD_SEEDS=n` says how many worlds. A failure prints its seed; `LUASOCKETD_SEED=n cargo test -p luasocketd --test simulation` repeats it.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 mod random;
 mod world;
@@ -29,13 +33,31 @@ fn simulate(seed: u64) {
 
 #[test]
 fn what_must_hold_holds_in_every_world() {
-    let seeds = match std::env::var("LUASOCKETD_SEED") {
-        Ok(seed) => seed.parse().map(|seed| seed..seed + 1).expect("LUASOCKETD_SEED is a number"),
-        Err(_) => 0..SEEDS,
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match number("LUASOCKETD_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("LUASOCKETD_SEEDS").unwrap_or(SEEDS),
     };
-    for seed in seeds {
-        let outcome = std::panic::catch_unwind(|| simulate(seed));
-        assert!(outcome.is_ok(), "seed {seed} failed; repeat it with LUASOCKETD_SEED={seed}");
+    let next = AtomicU64::new(seeds.start);
+    let failed = Mutex::new(None);
+    let simulate_all = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || failed.lock().unwrap().is_some() {
+                return;
+            }
+            if std::panic::catch_unwind(|| simulate(seed)).is_err() {
+                failed.lock().unwrap().get_or_insert(seed);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(simulate_all);
+        }
+    });
+    if let Some(seed) = failed.into_inner().unwrap() {
+        panic!("seed {seed} failed; repeat it with LUASOCKETD_SEED={seed}");
     }
 }
 

@@ -18,7 +18,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Builds the Lua modules, runs the tests, installs, measures, soaks, fuzzes")]
+#[command(
+    name = "cargo xtask",
+    about = "Builds the Lua modules, runs the tests, installs, measures, soaks, fuzzes"
+)]
 struct Cli {
     #[command(subcommand)]
     task: Task,
