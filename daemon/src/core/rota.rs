@@ -204,6 +204,20 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_times_are_these() {
+        let documented = include_str!("../../../docs/limits.md").replace('\n', " ");
+        let allowance = Duration::from_nanos(ALLOWANCE as u64).as_millis();
+        assert_eq!((FORGOTTEN_PART, nanos(ROUND) / GREEDY_PART), (20, 4));
+        for words in [
+            format!("in rounds of {} ms", ROUND.as_millis()),
+            format!("less than {allowance} ms of the loop's processor time lately (a twentieth of"),
+            "a quarter of each round".to_owned(),
+        ] {
+            assert!(documented.contains(&words), "docs/limits.md has no `{words}`");
+        }
+    }
+
+    #[test]
     fn a_modest_client_waits_for_no_greedy_one() {
         let mut crowd = Crowd::new([vec![Duration::MAX; 500], vec![LITTLE]].concat());
         // Until it shows who they are.
