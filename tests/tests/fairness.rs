@@ -12,9 +12,10 @@ use luasocketd_tests::{Daemon, Interpreter, Peer, network};
 
 const HOSTILE: usize = 500;
 
-/// What a polite script waits at the most for a connection, its bytes, or an answer, 99 times of 100: three times what is
-/// promised, as this runs beside other tests and without optimisation. Where nobody is put first it takes seconds.
-const PATIENCE: f64 = 0.3;
+/// What a polite script waits at the most for a connection, its bytes, or an answer, 99 times of 100. It is wide, as the
+/// daemon is not optimised here and other tests may run beside this one; where nobody is put first the script does not
+/// come to its end.
+const PATIENCE: f64 = 1.0;
 
 /// Connects, sends and hears a line, and asks for an option, again and again; says for each of them what 99 of 100
 /// took at the most, and the worst.
