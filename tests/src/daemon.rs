@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::build::program;
+use crate::network::in_namespace;
 use crate::process::{Job, Outcome, Running, wait_until};
 use crate::trail::Trail;
 
@@ -128,6 +129,28 @@ impl Daemon {
     /// Whether it runs.
     pub fn is_running(&mut self) -> bool {
         self.running.is_running()
+    }
+
+    /// One in namespaces of its own, whose resolver asks a server that takes questions and says nothing. The path of its
+    /// pipe is in the common file system, so that scripts outside reach it.
+    pub fn with_silent_name_server() -> Daemon {
+        Daemon::launched(|program, socket| {
+            let line = r#"
+                set -e
+                ip link set lo up
+                echo 'nameserver 127.0.0.1' > "$2.resolv"
+                echo 'options attempts:1 timeout:20' >> "$2.resolv"
+                mount --bind "$2.resolv" /etc/resolv.conf
+                python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 53))
+open(sys.argv[1], "w").close()
+time.sleep(60)' "$2.silent" &
+                until [ -e "$2.silent" ]; do sleep 0.05; done
+                exec "$1" serve --no-audit --socket "$2" --allow '*'
+            "#;
+            in_namespace(line).arg(program).arg(socket)
+        })
     }
 
     /// How many descriptors it has open, but for the files of its trail, of which the number changes by itself.

@@ -3,33 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use luasocketd_tests::network::in_namespace;
 use luasocketd_tests::{Daemon, Interpreter};
-
-/// A daemon in namespaces of its own, whose resolver asks a server that takes questions and says nothing.
-/// The path of its pipe is in the common file system, so that scripts outside reach it.
-fn with_silent_name_server() -> Daemon {
-    Daemon::launched(|program, socket| {
-        let line = r#"
-            set -e
-            ip link set lo up
-            echo 'nameserver 127.0.0.1' > "$2.resolv"
-            echo 'options attempts:1 timeout:20' >> "$2.resolv"
-            mount --bind "$2.resolv" /etc/resolv.conf
-            python3 -c 'import socket, time
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("127.0.0.1", 53))
-time.sleep(60)' &
-            sleep 0.5
-            exec "$1" serve --no-audit --socket "$2" --allow '*'
-        "#;
-        in_namespace(line).arg(program).arg(socket)
-    })
-}
 
 #[test]
 fn a_name_server_that_never_answers_costs_a_call_no_more_than_its_timeout() {
-    let daemon = with_silent_name_server();
+    let daemon = Daemon::with_silent_name_server();
     let script = r#"
         local socket = require "socket"
         local client = socket.tcp()
@@ -54,7 +32,7 @@ fn a_name_server_that_never_answers_costs_a_call_no_more_than_its_timeout() {
 
 #[test]
 fn lookups_of_one_client_do_not_hold_up_another() {
-    let daemon = with_silent_name_server();
+    let daemon = Daemon::with_silent_name_server();
     // Eight scripts wait for the name server for as long as they may.
     let waiting = r#"
         local client = require("socket").tcp()
@@ -83,7 +61,7 @@ fn lookups_of_one_client_do_not_hold_up_another() {
 
 #[test]
 fn a_lookup_that_is_given_up_by_a_killed_script_leaves_nothing() {
-    let daemon = with_silent_name_server();
+    let daemon = Daemon::with_silent_name_server();
     let baseline = daemon.descriptors();
     let waiting = r#"
         print("asking") io.stdout:flush()

@@ -72,10 +72,11 @@ impl<K> Rota<K> {
     }
 
     /// Somebody has work; who stands in a line already keeps his place.
-    pub fn join(&mut self, key: K, place: &mut Place, now: Instant) {
+    pub fn join(&mut self, key: K, place: &mut Place, now: impl FnOnce() -> Instant) {
         if place.line.is_some() {
             return;
         }
+        let now = now();
         let since = place.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         place.had = (place.had - nanos(since) / FORGOTTEN_PART).max(0);
         place.at = Some(now);
@@ -172,7 +173,7 @@ mod tests {
         }
 
         fn join(&mut self, who: usize) {
-            self.rota.join(who, &mut self.places[who], self.now);
+            self.rota.join(who, &mut self.places[who], || self.now);
         }
 
         /// One round; who had a turn in it, and what came before that.

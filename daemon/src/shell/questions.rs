@@ -62,8 +62,11 @@ impl<K: Copy + Eq + Hash> Questions<K> {
             };
             let Some(asker) = self.askers.get_mut(&key) else { continue };
             asker.stands = false;
-            // They may have been taken back.
-            let Some(lookup) = asker.waiting.pop_front() else { continue };
+            let Some(lookup) = asker.waiting.pop_front() else {
+                // They were taken back.
+                self.forget_idle(key);
+                continue;
+            };
             self.waiting -= 1;
             asker.running += 1;
             if !asker.waiting.is_empty() {
@@ -78,7 +81,12 @@ impl<K: Copy + Eq + Hash> Questions<K> {
     pub(crate) fn end(&mut self, key: K) {
         let Some(asker) = self.askers.get_mut(&key) else { return };
         asker.running = asker.running.saturating_sub(1);
-        if asker.running == 0 && asker.waiting.is_empty() && !asker.stands {
+        self.forget_idle(key);
+    }
+
+    /// Forgets an asker with nothing under way that stands in no line.
+    fn forget_idle(&mut self, key: K) {
+        if self.askers.get(&key).is_some_and(|asker| asker.running == 0 && !asker.stands) {
             self.askers.remove(&key);
         }
     }
@@ -139,5 +147,10 @@ mod tests {
         assert_eq!((number(questions.pop(false)), number(questions.pop(false))), (Some(('b', 2)), None));
         questions.push('a', lookup(3));
         assert_eq!(number(questions.pop(true)), Some(('a', 3)));
+        questions.end('a');
+        questions.end('b');
+        questions.push('c', lookup(4));
+        assert!(questions.remove(|key, _| *key == 'c') && questions.pop(false).is_none());
+        assert!(questions.askers.is_empty(), "of who wants nothing any more nothing is kept");
     }
 }

@@ -440,22 +440,32 @@ impl Worker {
     }
 }
 
-/// Whether something has to be recorded before what a frame asks for is done.
+/// Whether something has to be recorded before what a frame asks for is done. What cannot be read is refused without.
 fn is_decided(frame: &[u8]) -> bool {
-    let Ok(Frame::Request { method, .. }) = Frame::parse(frame) else { return false };
-    matches!(
-        method,
-        "connect"
-            | "bind"
-            | "listen"
-            | "accept"
-            | "set-peer"
-            | "send-to"
-            | "set-option"
-            | "resolve"
-            | "host-entry"
-            | "name-info"
-    )
+    let Ok(Frame::Request { method, params, .. }) = Frame::parse(frame) else { return false };
+    let Ok(call) = Call::parse(method, params) else { return false };
+    match call {
+        Call::Connect(_)
+        | Call::Bind(_)
+        | Call::Listen(_)
+        | Call::Accept(_)
+        | Call::SetPeer(_)
+        | Call::SendTo(_)
+        | Call::SetOption(_)
+        | Call::Resolve(_)
+        | Call::HostEntry(_)
+        | Call::NameInfo(_) => true,
+        Call::Hello(_)
+        | Call::Open(_)
+        | Call::ClearPeer(_)
+        | Call::GetOption(_)
+        | Call::LocalName(_)
+        | Call::PeerName(_)
+        | Call::Shutdown(_)
+        | Call::Close(_)
+        | Call::Sync(_)
+        | Call::Ring(_) => false,
+    }
 }
 
 /// What a client is told about a connection that has failed: LuaSocket knows one word for all the ways

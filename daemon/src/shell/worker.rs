@@ -388,7 +388,7 @@ impl Worker {
         let pipe = whose.and_then(|id| self.pipes.get_mut(id));
         let (whose, flow) = pipe.map_or((None, &mut self.orphans), |pipe| (Some(pipe.id), &mut pipe.flow));
         flow.work.push_back(work);
-        self.rota.join(whose, &mut flow.place, Instant::now());
+        self.rota.join(whose, &mut flow.place, Instant::now);
     }
 
     /// What was to do for a client that has gone is still to do for its sockets.

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use luasocketd_tests::network::in_namespace;
 use luasocketd_tests::{Daemon, Interpreter, Job, Trail};
 
 use crate::load::Load;
@@ -183,23 +182,7 @@ pub fn verified(trail: &Trail) -> Result<(), String> {
 /// # Errors
 /// What happened instead.
 pub fn resolver() -> Result<(), String> {
-    let daemon = Daemon::launched(|program, socket| {
-        let line = r#"
-            set -e
-            ip link set lo up
-            echo 'nameserver 127.0.0.1' > "$2.resolv"
-            echo 'options attempts:1 timeout:20' >> "$2.resolv"
-            mount --bind "$2.resolv" /etc/resolv.conf
-            python3 -c 'import socket, sys, time
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("127.0.0.1", 53))
-open(sys.argv[1], "w").close()
-time.sleep(60)' "$2.silent" &
-            until [ -e "$2.silent" ]; do sleep 0.05; done
-            exec "$1" serve --no-audit --socket "$2" --allow '*'
-        "#;
-        in_namespace(line).arg(program).arg(socket)
-    });
+    let daemon = Daemon::with_silent_name_server();
     let question = format!(
         r#"
         local client = require("socket").tcp()
