@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use luasocketd::core::policy::{Rule, TIMEOUT_MAX, Verb, Workers};
+use luasocketd_protocol::SPIN_MAX;
 
 pub use admin::{
     AdminOptions, DaemonOptions, DrainOptions, KillOptions, PsOptions, ReloadOptions, StatsOptions,
@@ -212,16 +213,16 @@ pub struct ServeOptions {
     /// Share no memory with busy clients: all that they send and receive goes through their pipes.
     #[arg(long)]
     pub no_rings: bool,
-    /// How many microseconds the daemon looks for more from a busy client before it sleeps, 0 to 1000: answers come
-    /// faster, for processor time that nobody else wants.
+    /// How many microseconds the daemon and a busy client look for each other's frames before they sleep, 0 to 1000:
+    /// answers come faster, for processor time that nobody else wants.
     #[arg(
         long,
         value_name = "MICROSECONDS",
         default_value_t = SPIN,
-        value_parser = clap::value_parser!(u64).range(..=SPIN_MAX),
+        value_parser = clap::value_parser!(u32).range(..=SPIN_MAX.as_micros() as i64),
         conflicts_with = "no_rings"
     )]
-    pub spin: u64,
+    pub spin: u32,
     /// How many seconds clients may go on after SIGTERM. A second SIGTERM ends the daemon at once.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub drain_timeout: Duration,
@@ -373,10 +374,7 @@ fn parse_verb(text: &str) -> Result<Verb, String> {
 
 /// The spin of a daemon that nobody has told otherwise, in microseconds: longer than a peer on the same machine takes to
 /// answer.
-pub const SPIN: u64 = 50;
-
-/// A longer one would be a wait that burns a processor.
-const SPIN_MAX: u64 = 1000;
+pub const SPIN: u32 = 50;
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;

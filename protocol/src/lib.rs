@@ -29,13 +29,13 @@ pub use frame::{
 pub use inet::aton;
 pub use limits::{
     CLIENT_NAME_MAX, DATAGRAM_OVERHEAD, HOST_MAX, MAX_DATA, MAX_FRAME, MAX_WINDOW, PATH_MAX, PORT_MAX,
-    UDP_MAX, UNIX_DGRAM_MAX, VERSION,
+    SPIN_MAX, UDP_MAX, UNIX_DGRAM_MAX, VERSION,
 };
 pub use message::{
     Accept, Acceptable, AskRing, Bind, Bound, Broken, Call, Cancel, ClearPeer, ClientNote, Close, Connect,
     DaemonNote, Data, Datagram, Endpoint, Eof, GetOption, Hello, HelloReply, HostEntry, HostEntryOf, Listen,
-    LocalName, NameInfo, NameInfoOf, Open, Peer, PeerName, Resolve, Resolved, RingBegin, RingEnd, RingWake,
-    SendTo, SetOption, SetPeer, Shutdown, SocketError, Sync, Timeout, Watch, Window,
+    LocalName, NameInfo, NameInfoOf, Open, Peer, PeerName, Resolve, Resolved, RingBegin, RingEnd, RingGrant,
+    RingWake, SendTo, SetOption, SetPeer, Shutdown, SocketError, Sync, Timeout, Watch, Window,
 };
 pub use options::{OptionKind, OptionValue, SocketOption};
 pub use reader::FrameReader;

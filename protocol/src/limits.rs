@@ -1,5 +1,7 @@
 //! The numbers that both ends of the pipe agree on.
 
+use std::time::Duration;
+
 /// The protocol version that this crate speaks; the first parameter of `hello`.
 pub const VERSION: u32 = 1;
 
@@ -33,6 +35,10 @@ pub const UNIX_DGRAM_MAX: usize = 208 * 1024;
 
 /// What a datagram costs of the credit besides its bytes, so that empty ones are bounded, too.
 pub const DATAGRAM_OVERHEAD: usize = 64;
+
+/// The longest time for which a side may look at its ring again and again before it sleeps: a longer one would be a wait
+/// that burns a processor.
+pub const SPIN_MAX: Duration = Duration::from_millis(1);
 
 /// The longest path of a local socket in bytes (`sun_path` of unix(7), with its final NUL).
 pub const PATH_MAX: usize = 107;

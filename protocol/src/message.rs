@@ -90,7 +90,7 @@ messages! {
         Close(Close) = "close",
         /// Asks for whatever has arrived from the network by now. Result: nil.
         Sync(Sync) = "sync",
-        /// Asks for memory to share, [`crate::ring`]. Result: nil, and the memory's descriptor.
+        /// Asks for memory to share, [`crate::ring`]. Result: [`RingGrant`], and the memory's descriptor.
         Ring(AskRing) = "ring",
     }
 }
@@ -430,6 +430,13 @@ pub struct Sync {}
 /// Parameters of `ring`: none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskRing {}
+
+/// Result of `ring`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingGrant {
+    /// For how many microseconds whoever waits may look at the ring again and again before it sleeps.
+    pub spin_us: u32,
+}
 
 /// Parameters of `ring-begin`: none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use luasocketd_protocol::{
 
 use crate::link::{Link, Stuck};
 use crate::mux::{Mux, RingNews};
+use crate::spin::Spin;
 
 /// Reads from the pipe at one look; a flood must not keep a call from its own work.
 pub(crate) const READS_AT_ONCE: usize = 4;
@@ -43,6 +44,8 @@ pub(crate) struct Frames {
     turn: Option<usize>,
     /// What is left to do until the pipe counts as busy.
     idle: u64,
+    /// How a wait begins.
+    pub(crate) spin: Spin,
     mux: Mux,
 }
 
@@ -54,6 +57,7 @@ impl Default for Frames {
             link: Link::default(),
             turn: None,
             idle: BUSY,
+            spin: Spin::default(),
             mux: Mux::default(),
         }
     }
@@ -68,6 +72,11 @@ impl Frames {
     /// Whether frames are written to the ring.
     pub(crate) fn writes_ring(&self) -> bool {
         self.link.writes_ring()
+    }
+
+    /// Whether frames wait in the ring.
+    pub(crate) fn has_ringed(&self) -> bool {
+        self.link.waiting().is_ok_and(|waiting| waiting > 0)
     }
 
     /// Asks for memory to share once the pipe has turned out to be busy.
@@ -296,12 +305,13 @@ impl Frames {
                 self.idle = BUSY_AFTER_REFUSAL;
                 true
             }
-            RingNews::Granted if self.link.open_ring() => {
+            RingNews::Granted(spin_us) if self.link.open_ring() => {
+                self.spin = Spin::allowed(spin_us);
                 self.mux.note(&ClientNote::RingBegin(RingBegin {}));
                 self.turn = Some(self.mux.unwritten().len());
                 true
             }
-            RingNews::Granted => {
+            RingNews::Granted(_) => {
                 self.mux.note(&ClientNote::RingEnd(RingEnd {}));
                 self.idle = BUSY_AFTER_REFUSAL;
                 true
@@ -311,6 +321,7 @@ impl Frames {
                 self.mux.note(&ClientNote::RingEnd(RingEnd {}));
                 self.turn = Some(self.mux.unwritten().len());
                 self.idle = BUSY;
+                self.spin = Spin::default();
                 self.link.read_from_ring(false)
             }
         };

@@ -33,6 +33,7 @@ mod pipe;
 mod preload;
 mod range;
 mod session;
+mod spin;
 mod stream;
 mod text;
 mod unsafe_fork;

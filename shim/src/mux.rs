@@ -73,8 +73,8 @@ enum State {
 /// What the daemon has said about memory to share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RingNews {
-    /// There is some.
-    Granted,
+    /// There is some, which may be looked at for so many microseconds before a wait.
+    Granted(u32),
     /// There is none.
     Refused,
     /// Its frames come through the ring from here on.
@@ -470,16 +470,18 @@ impl Mux {
 
     fn on_response(&mut self, id: u32, outcome: Result<&[u8], Failure>) -> Result<(), Violation> {
         let Some(want) = self.requests.get(&id).map(|request| request.want) else { return Ok(()) };
-        if matches!(want, Want::Ring) {
-            self.requests.remove(&id);
-            self.ring_news = Some(if outcome.is_ok() { RingNews::Granted } else { RingNews::Refused });
-            return Ok(());
-        }
         let answer = match outcome {
             Ok(result) => Ok(want.decode(result)?),
             Err(failure) => Err(failure),
         };
         let Some(Request { state, .. }) = self.requests.remove(&id) else { return Ok(()) };
+        if matches!(want, Want::Ring) {
+            self.ring_news = Some(match answer {
+                Ok(Reply::Ring(grant)) => RingNews::Granted(grant.spin_us),
+                Ok(_) | Err(_) => RingNews::Refused,
+            });
+            return Ok(());
+        }
         // From here on data may come for it, in this same read.
         if let (Ok(reply), Some(window)) = (&answer, want.window()) {
             self.expect(reply, window);

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{Call, Code, Failure, Hello, HelloReply, SocketId, Sync, VERSION};
@@ -275,6 +276,11 @@ impl Pipe {
         if self.mux().is_dead() {
             return Ok(Woken::Ready);
         }
+        let began = Instant::now();
+        if polls.is_empty() && self.finds_soon(began, until) {
+            self.take_frames(false);
+            return Ok(Woken::Ready);
+        }
         let sleeps = self.state.borrow_mut().sleeps();
         if !sleeps && polls.is_empty() {
             self.take_frames(false);
@@ -289,11 +295,27 @@ impl Pipe {
             self.full.set(false);
             self.flush();
         }
+        self.state.borrow_mut().spin.learn(began, Instant::now());
         let has_frames = !(events - PollFlags::OUT).is_empty();
         if has_frames || !sleeps {
             self.take_frames(has_frames);
         }
         if sleeps { woken } else { woken.map(|_| Woken::Ready) }
+    }
+
+    /// Looks at the ring for a while, if that is worth it; whether frames have come.
+    fn finds_soon(&self, began: Instant, until: Until) -> bool {
+        let ends = self.state.borrow().spin.ends(began, until);
+        let mut now = began;
+        while now < ends {
+            if self.state.borrow().has_ringed() {
+                return true;
+            }
+            // The daemon may need this very processor.
+            thread::yield_now();
+            now = Instant::now();
+        }
+        false
     }
 
     /// Ends the pipe: what `send` accepted is written, within bounds.
@@ -379,7 +401,7 @@ pub(crate) fn wait_for(
         Err(Errno::INTR) => host.on_signal().map(|()| Woken::Ready),
         // The kernel lacks memory for the call: as good as a signal, but it must not spin.
         Err(_) => {
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
             Ok(Woken::Ready)
         }
     }

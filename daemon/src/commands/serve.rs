@@ -98,7 +98,7 @@ impl Begun {
         let config = Config {
             policy,
             rings: !options.no_rings,
-            spin: Duration::from_micros(options.spin),
+            spin: Duration::from_micros(options.spin.into()),
             ..Config::default()
         };
         let mut worker = Worker::several(loops, config, signals)

@@ -130,7 +130,7 @@ impl Jailed {
         let config = Config {
             policy: Policy::new(policy.allow.clone()),
             rings: true,
-            spin: Duration::from_micros(SPIN),
+            spin: Duration::from_micros(SPIN.into()),
             ..Config::default()
         };
         let mut worker = Worker::new(config, signals)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use luasocketd_protocol::{
     Address, Bound, Call, ClientNote, DaemonNote, Direction, Endpoint, Failure, Family, HelloReply,
-    HostEntry, Kind, NameInfo, OptionValue, Peer, Resolved, SetOption, SocketId, SocketOption,
+    HostEntry, Kind, NameInfo, OptionValue, Peer, Resolved, RingGrant, SetOption, SocketId, SocketOption,
 };
 use serde::{Serialize, Serializer};
 
@@ -494,6 +494,8 @@ pub enum Reply {
     Address(Address),
     /// For `get-option`.
     Value(OptionValue),
+    /// For `ring`.
+    Ring(RingGrant),
 }
 
 impl Reply {
@@ -511,7 +513,8 @@ impl Reply {
             | Reply::Sent(_)
             | Reply::HostEntry(_)
             | Reply::NameInfo(_)
-            | Reply::Value(_) => vec![],
+            | Reply::Value(_)
+            | Reply::Ring(_) => vec![],
         }
     }
 }
@@ -531,6 +534,7 @@ impl Serialize for Reply {
             Reply::NameInfo(reply) => reply.serialize(serializer),
             Reply::Address(reply) => reply.serialize(serializer),
             Reply::Value(reply) => reply.serialize(serializer),
+            Reply::Ring(reply) => reply.serialize(serializer),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use luasocketd_protocol::{Failure, RING_SIZE};
+use luasocketd_protocol::{Failure, RING_SIZE, RingGrant};
 
 use super::action::{Action, Reply};
 use super::budget::{Charge, Resource};
@@ -63,7 +63,10 @@ impl Core {
 
     pub(crate) fn on_ring_made(&mut self, client: ClientId, request: u32, result: Result<(), i32>) {
         match result {
-            Ok(()) => self.reply(client, request, Reply::Nil),
+            Ok(()) => {
+                let spin_us = u32::try_from(self.config.spin.as_micros()).unwrap_or(u32::MAX);
+                self.reply(client, request, Reply::Ring(RingGrant { spin_us }));
+            }
             Err(errno) => {
                 self.end_sharing(client);
                 self.fail(client, request, Failure::os(errno));
@@ -136,7 +139,8 @@ mod tests {
     fn core(rings: bool, bytes: u64, now: Instant) -> (Core, ClientId) {
         let limits = Limits { bytes, ..Limits::default() };
         let policy = Policy::new(vec!["*".parse().unwrap()]);
-        let mut core = Core::new(Config { policy, rings, limits, ..Config::default() }, now);
+        let spin = Duration::from_micros(7);
+        let mut core = Core::new(Config { policy, rings, spin, limits, ..Config::default() }, now);
         let client = welcome(&mut core, now);
         (core, client)
     }
@@ -167,7 +171,8 @@ mod tests {
         assert_eq!(ask(&mut core, client, now), [Action::MakeRing { client, request: 2 }]);
         core.handle(Input::RingMade { client, request: 2, result: Ok(()) }, now);
         assert_eq!(core.used(client, Resource::Bytes), Some(before + RING_BYTES));
-        assert_eq!(core.poll_action(), Some(Action::Reply { client, request: 2, reply: Reply::Nil }));
+        let reply = Reply::Ring(RingGrant { spin_us: 7 });
+        assert_eq!(core.poll_action(), Some(Action::Reply { client, request: 2, reply }));
         let begun = note(&mut core, client, ClientNote::RingBegin(RingBegin {}), now);
         assert_eq!(begun, [Action::BeginRing { client }]);
         core.clients.get_mut(client).unwrap().traffic[0].bytes += 1;

@@ -2,7 +2,7 @@
 
 use luasocketd_protocol::{
     Address, Bound, Call, Endpoint, FrameError, HelloReply, HostEntry, NameInfo, OptionValue, Peer, Resolved,
-    SocketId, decode,
+    RingGrant, SocketId, decode,
 };
 
 /// What a request was answered with.
@@ -18,6 +18,8 @@ pub(crate) enum Reply {
     NameInfo(NameInfo),
     Address(Address),
     Option(OptionValue),
+    /// Memory to share.
+    Ring(RingGrant),
     /// How many bytes were sent.
     Sent(u64),
     Nothing,
@@ -124,7 +126,8 @@ impl Want {
             Want::Address => Reply::Address(decode(result)?),
             Want::Option => Reply::Option(decode(result)?),
             Want::Sent => Reply::Sent(decode(result)?),
-            Want::Ring | Want::Nothing => Reply::Nothing,
+            Want::Ring => Reply::Ring(decode(result)?),
+            Want::Nothing => Reply::Nothing,
         })
     }
 }
