@@ -1,7 +1,8 @@
 //! The core's actions, done.
 
 use luasocketd_protocol::{
-    Bound, Code, Endpoint, Failure, Family, Kind, SocketId, encode_failure, encode_note, encode_reply,
+    Bound, Code, Direction, Endpoint, Failure, Family, Kind, SocketId, SocketOption, encode_failure,
+    encode_note, encode_reply,
 };
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -56,6 +57,9 @@ impl Worker {
             Action::DropRing { client } => self.turn_ring(client, |pipe, _| pipe.drop_ring()),
             Action::SetOption { client, request, set } => {
                 let done = self.io(set.socket).and_then(|io| set_option(io, set.option, &set.value));
+                if let Some(entry) = self.sockets.get_mut(set.socket) {
+                    entry.may_linger |= set.option == SocketOption::Linger;
+                }
                 let result = done.map_err(|error| errno(&error));
                 self.feed(Input::OptionSet { client, request, set, result });
             }
@@ -117,10 +121,12 @@ impl Worker {
             Action::Start { socket, client } => {
                 if let Some(entry) = self.sockets.get_mut(socket) {
                     entry.phase = Phase::Flowing(client);
-                    // Events that came before may have said so already, and will not say it again.
-                    (entry.readable, entry.writable, entry.hung_up) = (true, true, true);
-                    // Of a socket that is not connected yet the system says that it is hung up.
-                    entry.cut_off = false;
+                    entry.writable = true;
+                    // What was watched from its beginning has had all of its events noted. Of others they may have said
+                    // so before, and will not say it again; and that it is hung up while it was not connected yet.
+                    if entry.kept_attempt.is_none() {
+                        (entry.readable, entry.hung_up, entry.cut_off) = (true, true, false);
+                    }
                     self.schedule(Work::Socket(socket));
                 }
             }
@@ -144,7 +150,7 @@ impl Worker {
             Action::Finish { socket } => {
                 if let Some(entry) = self.sockets.get_mut(socket) {
                     entry.phase = Phase::Sending;
-                    entry.plan_shutdown(luasocketd_protocol::Direction::Send);
+                    entry.plan_shutdown(Direction::Send);
                     self.schedule(Work::Socket(socket));
                 }
             }
@@ -350,11 +356,19 @@ impl Worker {
         }
     }
 
-    pub(crate) fn on_attempt_event(&mut self, slot: u32, attempt: u32) {
-        if let Some(id) = self.sockets.in_slot(slot).map(|socket| socket.id) {
-            self.end_dial(id, attempt as usize);
-            self.perform_actions();
+    pub(crate) fn on_attempt_event(&mut self, slot: u32, attempt: u32, event: &Event) {
+        let Some(socket) = self.sockets.in_slot(slot) else { return };
+        let id = socket.id;
+        if socket.kept_attempt == Some(attempt) {
+            return self.on_socket_event(slot, event);
         }
+        self.end_dial(id, attempt as usize);
+        if let Some(socket) = self.sockets.get_mut(id)
+            && socket.kept_attempt == Some(attempt)
+        {
+            socket.note(event);
+        }
+        self.perform_actions();
     }
 
     /// Tells the core how an attempt has ended, if it has.
@@ -369,22 +383,23 @@ impl Worker {
         let Some(outcome) = io.map(system::connect_outcome) else { return };
         let result = match outcome {
             Ok(None) => return,
-            Ok(Some(names)) => self.keep_attempt(id, position).map(|()| names),
+            Ok(Some(names)) => {
+                self.keep_attempt(id, position);
+                Ok(names)
+            }
             Err(error) => Err(error),
         };
         self.feed(Input::Dialed { socket: id, attempt, result: result.map_err(|error| errno(&error)) });
     }
 
     /// Makes the attempt's system socket the socket's own.
-    fn keep_attempt(&mut self, id: SocketId, position: Option<usize>) -> io::Result<()> {
-        let Some(socket) = self.sockets.get_mut(id) else { return Ok(()) };
+    fn keep_attempt(&mut self, id: SocketId, position: Option<usize>) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
         socket.own_attempt = None;
-        let Some(position) = position else { return Ok(()) };
-        let (_, io) = socket.attempts.swap_remove(position);
-        let token = Source::socket(id).token();
-        self.poll.registry().reregister(&mut SourceFd(&io.as_raw_fd()), token, EVENTS)?;
-        socket.io = Some(io);
-        Ok(())
+        if let Some(position) = position {
+            let (attempt, io) = socket.attempts.swap_remove(position);
+            (socket.kept_attempt, socket.io) = (Some(attempt), Some(io));
+        }
     }
 
     /// Closes the system's socket of an attempt, or lets the socket that was opened before forget it.
@@ -408,6 +423,10 @@ impl Worker {
         let Some((io, names)) = self.io(listener).and_then(system::accept)? else { return Ok(None) };
         // Its kind matters only as far as that it is a stream.
         self.adopt(socket, Kind::Tcp, io)?;
+        let inherits = self.sockets.get(listener).is_some_and(|listener| listener.may_linger);
+        if let Some(socket) = self.sockets.get_mut(socket) {
+            socket.may_linger = inherits;
+        }
         Ok(Some(names))
     }
 

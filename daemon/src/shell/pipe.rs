@@ -144,6 +144,11 @@ impl Pipe {
         self.readable || self.ended || self.ring.as_ref().is_some_and(|ring| ring.is_ready())
     }
 
+    /// Whether its ring is empty, and looked at again soon.
+    pub(crate) fn spins(&self) -> bool {
+        self.ring.as_ref().is_some_and(|ring| ring.is_ready())
+    }
+
     /// Bytes that wait to be written.
     pub(crate) fn queued(&self) -> usize {
         self.before.len() + self.out.len()

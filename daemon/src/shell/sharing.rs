@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{
@@ -136,9 +135,6 @@ impl SharedRing {
         if !self.eager || now.duration_since(*self.quiet.get_or_insert(now)) >= self.spin {
             self.ready = !self.ring.receiver.sleeps(waiting)?;
             self.quiet = None;
-        } else {
-            // Whoever else has something to do on this processor goes first.
-            thread::yield_now();
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! One of the system's sockets: its descriptor, what waits to be sent on it, and what is known of its readiness.
 
 use std::io::{self, Read};
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use luasocketd_protocol::{Direction, SocketId};
@@ -35,6 +36,10 @@ pub(crate) struct SystemSocket {
     pub(crate) attempts: Vec<(u32, Socket)>,
     /// The attempt that uses [`SystemSocket::io`].
     pub(crate) own_attempt: Option<usize>,
+    /// The attempt that has become [`SystemSocket::io`], whose events go on coming as the attempt's.
+    pub(crate) kept_attempt: Option<u32>,
+    /// Whether a close might wait for the peer: a script has asked for that.
+    pub(crate) may_linger: bool,
     pub(crate) phase: Phase,
     /// Bytes for the peer.
     pub(crate) out: ByteQueue,
@@ -101,6 +106,8 @@ impl SystemSocket {
             io,
             attempts: Vec::new(),
             own_attempt: None,
+            kept_attempt: None,
+            may_linger: false,
             phase: Phase::Quiet,
             out: ByteQueue::default(),
             shutdown_planned: false,
@@ -169,15 +176,15 @@ impl SystemSocket {
     /// Throws away what has been received and will not be read. The system answers a close before that
     /// with a reset, which can overtake and destroy bytes that the peer has not read yet.
     pub(crate) fn discard_received(&mut self) {
-        if !matches!(self.phase, Phase::Flowing(_) | Phase::Sending) {
+        if !self.readable || !matches!(self.phase, Phase::Flowing(_) | Phase::Sending) {
             return;
         }
         let Some(socket) = &self.io else { return };
-        let mut scratch = [0; DISCARD_BYTES];
+        let mut scratch = [MaybeUninit::<u8>::uninit(); DISCARD_BYTES];
         for _ in 0..DISCARDS_MAX {
             // TRUNC: the system throws the bytes away without copying them (tcp(7)).
             match rustix::net::recv(socket, &mut scratch[..], RecvFlags::TRUNC) {
-                Ok((_, length)) if length > 0 => {}
+                Ok((.., length)) if length > 0 => {}
                 // Nothing left, the end, or a failure that no one is there to hear of.
                 _ => return,
             }
@@ -276,9 +283,9 @@ impl Drop for SystemSocket {
     /// the loop: with it, `close` waits for the peer even on a non-blocking socket.
     fn drop(&mut self) {
         let Some(socket) = &self.io else { return };
-        let prepared = match socket.linger() {
+        let prepared = match self.may_linger.then(|| socket.linger()) {
             _ if !self.out.is_empty() => socket.set_linger(Some(Duration::ZERO)),
-            Ok(Some(time)) if !time.is_zero() => socket.set_linger(None),
+            Some(Ok(Some(time))) if !time.is_zero() => socket.set_linger(None),
             _ => Ok(()),
         };
         if let Err(error) = prepared {

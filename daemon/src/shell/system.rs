@@ -77,12 +77,11 @@ pub(crate) fn connect(socket: &Socket, address: SocketAddr) -> io::Result<bool> 
 
 /// How a connect that was under way has ended; `Ok(None)` while it has not.
 pub(crate) fn connect_outcome(socket: &Socket) -> io::Result<Option<Names>> {
-    if let Some(error) = socket.take_error()? {
-        return Err(error);
-    }
     match socket.peer_addr() {
         Ok(peer) => Ok(Some(Names { local: local_name(socket)?, peer: place(&peer)? })),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+            socket.take_error()?.map_or(Ok(None), Err)
+        }
         Err(error) => Err(error),
     }
 }

@@ -69,7 +69,7 @@ impl Worker {
         let Some(pipe) = self.pipes.get_mut(id) else { return };
         if pipe.has_more() && !pipe.is_clogged() && !turn.is_over() {
             match pipe.read(&mut self.pool) {
-                Arrival::Nothing => {}
+                Arrival::Nothing => self.spins |= pipe.spins(),
                 Arrival::Bytes => self.serve_frames(id, &mut turn),
                 Arrival::End => self.drop_client(id),
                 Arrival::Broken(reason) => self.break_client(id, reason),

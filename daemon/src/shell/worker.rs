@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use luasocketd_protocol::{MAX_FRAME, SocketId};
@@ -71,6 +72,8 @@ pub struct Worker {
     pub(crate) pool: Pool,
     /// Buffers for sockets, small ones: a socket's client is charged for what it holds.
     pub(crate) socket_pool: Pool,
+    /// Whether a ring was looked at in this turn whose client may go on soon.
+    pub(crate) spins: bool,
     /// Whether something was done in this turn that shows on another socket at once.
     pub(crate) stirred: bool,
     /// For one datagram while it is being received.
@@ -167,6 +170,7 @@ impl Worker {
             others: Others::default(),
             pool: Pool::new(PIPE_SPARE_MAX),
             socket_pool: Pool::new(SOCKET_SPARE_MAX),
+            spins: false,
             stirred: false,
             datagram: Vec::new(),
             rota: Rota::default(),
@@ -264,6 +268,10 @@ impl Worker {
             }
             self.end_syncs(syncs, events.iter().count());
             self.flush_pipes();
+            if std::mem::take(&mut self.spins) {
+                // Whoever else has something to do on this processor goes first.
+                thread::yield_now();
+            }
             self.closing.end_turn();
             self.turns.count(woken.elapsed());
             self.count_own();
@@ -360,7 +368,7 @@ impl Worker {
                     }
                 }
                 Some(Source::Socket(slot)) => self.on_socket_event(slot, event),
-                Some(Source::Attempt(slot, attempt)) => self.on_attempt_event(slot, attempt),
+                Some(Source::Attempt(slot, attempt)) => self.on_attempt_event(slot, attempt, event),
                 None => {}
             }
         }
