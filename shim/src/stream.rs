@@ -34,7 +34,7 @@ pub(crate) struct Stream {
     /// Unread bytes that were already counted as consumed, because a call under way wants more than the
     /// window holds.
     claimed: usize,
-    /// Bytes that the script has got.
+    /// Bytes that the script has got, or a call under way has.
     moved: u64,
     /// Unread bytes that LuaSocket would have read from the kernel by now.
     pulled: usize,
@@ -130,22 +130,25 @@ impl Stream {
     /// Drops received bytes from the front; gives the grant that is due, 0 for none.
     pub(crate) fn consume(&mut self, length: usize) -> u32 {
         let length = self.buffer.consume(length);
-        self.moved += length as u64;
-        if self.moved >= BUSY {
-            self.window.resize(BUSY_WINDOW);
-        }
         self.pulled = pulled_after(self.pulled, length, self.buffer.unread().len());
         let claimed = self.claimed.min(length);
         self.claimed -= claimed;
-        self.window.on_consumed(length - claimed);
-        self.window.take_grant()
+        self.on_consumed(length - claimed)
     }
 
     /// Counts everything unread as consumed, for a call that wants more; gives the grant that is due.
     pub(crate) fn claim(&mut self) -> u32 {
         let unread = self.buffer.unread().len();
-        self.window.on_consumed(unread - self.claimed);
-        self.claimed = unread;
+        let claimed = std::mem::replace(&mut self.claimed, unread);
+        self.on_consumed(unread - claimed)
+    }
+
+    fn on_consumed(&mut self, length: usize) -> u32 {
+        self.moved += length as u64;
+        if self.moved >= BUSY {
+            self.window.resize(BUSY_WINDOW);
+        }
+        self.window.on_consumed(length);
         self.window.take_grant()
     }
 
@@ -275,6 +278,22 @@ mod tests {
         stream.on_data(&[0; 60]).unwrap();
         assert_eq!(stream.consume(60), 60);
         assert_eq!(stream.on_data(&[0; 101]), Err(Overrun::Data));
+    }
+
+    #[test]
+    fn a_busy_connection_gets_a_larger_window_whichever_way_its_bytes_are_taken() {
+        let busy = |take: fn(&mut Stream) -> u32| {
+            let mut stream = Stream::new(0, 1 << 17);
+            let mut granted = 1 << 17;
+            while granted <= 1 << 17 {
+                stream.on_data(&vec![0; granted as usize]).unwrap();
+                granted = take(&mut stream);
+            }
+            (granted, stream.moved)
+        };
+        let expected = (BUSY_WINDOW, BUSY);
+        assert_eq!(busy(|stream| stream.consume(1 << 17)), expected);
+        assert_eq!(busy(Stream::claim), expected);
     }
 
     #[test]
