@@ -2,12 +2,19 @@
 //!
 //! Invariant: unread bytes are contiguous, so that a scan sees them all and Lua copies them once.
 
+use crate::unsafe_advice::populate;
+
 /// Room above this many bytes leaves the buffer when it runs empty: one large answer must not cost its memory for the
 /// life of the socket.
 pub(crate) const KEPT_ROOM: usize = 64 * 1024;
 
 /// How far a buffer is initialised beyond what it needs.
 const AHEAD: usize = 64 * 1024;
+
+/// A buffer above this many bytes is not the memory of an earlier one: the system has to find all of it, and does so in
+/// larger parts.
+const LARGE: usize = 2 * 1024 * 1024;
+const AHEAD_LARGE: usize = 1024 * 1024;
 
 /// A receive buffer.
 #[derive(Debug, Default)]
@@ -42,7 +49,11 @@ impl ReceiveBuffer {
             // Twice as much each time, so that a long answer is not copied again and again; but what is not in use yet
             // is not touched, so that the system need not find memory for it.
             self.bytes.reserve(wanted - self.bytes.len());
-            let size = self.bytes.capacity().min(wanted + AHEAD);
+            let ahead = if wanted < LARGE { AHEAD } else { AHEAD_LARGE };
+            let (before, size) = (self.bytes.len(), self.bytes.capacity().min(wanted + ahead));
+            if wanted >= LARGE {
+                populate(&mut self.bytes, before..size);
+            }
             self.bytes.resize(size, 0);
         }
         &mut self.bytes[self.end..wanted]

@@ -36,6 +36,7 @@ mod session;
 mod spin;
 mod stream;
 mod text;
+mod unsafe_advice;
 mod unsafe_fork;
 
 pub use preload::{Options, module, preload, preload_with};
