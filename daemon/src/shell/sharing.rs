@@ -20,6 +20,13 @@ const PART: usize = 16 * 1024;
 /// collected for one call.
 const STRAIGHT_MIN: usize = 8 * 1024;
 
+/// After so many looks in a row that brought less than this, nothing of it a question, and nothing for the client to read
+/// in between, the ring is let alone for a while: what the client sends meanwhile goes out together, and the two
+/// processors need not pass the ring's words to and fro for each piece (measured: up to twice as fast).
+const STREAM_MIN: u32 = 8;
+const STREAM_PIECE: usize = 8 * 1024;
+const GATHER: Duration = Duration::from_micros(10);
+
 /// The shell's half of a client's ring.
 #[derive(Debug)]
 pub(crate) struct SharedRing {
@@ -36,6 +43,12 @@ pub(crate) struct SharedRing {
     eager: bool,
     /// Since when it has been empty, if that is known.
     quiet: Option<Instant>,
+    /// Looks in a row that brought a little of a stream.
+    stream: u32,
+    /// It is let alone until then.
+    later: Option<Instant>,
+    /// Something was written since it was looked at.
+    told: bool,
     /// Something was written since it was asked whether the client sleeps.
     wrote: bool,
     /// How many more bytes are taken out of it.
@@ -68,6 +81,9 @@ impl SharedRing {
             ready: true,
             eager: false,
             quiet: None,
+            stream: 0,
+            later: None,
+            told: false,
             wrote: false,
             left: NO_END,
         };
@@ -80,8 +96,11 @@ impl SharedRing {
     }
 
     /// The client has asked for something, or sent a little.
-    pub(crate) fn note_eager(&mut self) {
+    pub(crate) fn note_eager(&mut self, asks: bool) {
         self.eager = true;
+        if asks {
+            (self.stream, self.later) = (0, None);
+        }
     }
 
     /// The client has said that something has changed.
@@ -101,6 +120,9 @@ impl SharedRing {
 
     /// Takes what has been written, as far as one frame goes; whether there was anything.
     pub(crate) fn read(&mut self, pool: &mut Pool) -> Result<bool, BadMark> {
+        if self.gathers() {
+            return Ok(false);
+        }
         let waiting = self.waiting()?;
         if waiting == 0 || matches!(self.large()?, Large::Cut) {
             self.rest(waiting)?;
@@ -115,6 +137,7 @@ impl SharedRing {
                 let whole = self.reader.filled_whole(part);
                 if whole > 0 {
                     self.pass(whole)?;
+                    self.note_piece(whole);
                     return Ok(true);
                 }
             }
@@ -126,7 +149,24 @@ impl SharedRing {
         }
         self.reader.filled(waiting);
         self.pass(waiting)?;
+        self.note_piece(waiting);
         Ok(true)
+    }
+
+    /// Whether it is let alone for a while.
+    fn gathers(&mut self) -> bool {
+        let is_early = self.later.is_some_and(|later| self.left == NO_END && Instant::now() < later);
+        if !is_early {
+            self.later = None;
+        }
+        is_early
+    }
+
+    /// A look has brought so many bytes.
+    fn note_piece(&mut self, length: usize) {
+        let streams = length < STREAM_PIECE && !std::mem::take(&mut self.told);
+        self.stream = if streams { self.stream.saturating_add(1) } else { 0 };
+        self.later = (self.stream >= STREAM_MIN).then(|| Instant::now() + GATHER);
     }
 
     /// Nothing is there to be read: looks again soon, or goes to sleep.
@@ -208,7 +248,7 @@ impl SharedRing {
         if let Ok(Some(bytes @ 1..)) = received {
             // No more than a frame's payload, which fits 32 bits.
             self.ring.sender.wrote(&data_header(id, bytes as u32), bytes)?;
-            self.wrote = true;
+            (self.wrote, self.told) = (true, true);
         }
         Ok(Some(received))
     }
@@ -219,6 +259,7 @@ impl SharedRing {
             let written = self.ring.sender.write(&[queue.unread()])?;
             queue.consume(written, pool);
             self.wrote |= written > 0;
+            self.told |= written > 0;
             if written == 0 && self.ring.sender.sleeps()? {
                 queue.trim();
                 return Ok(());

@@ -39,6 +39,8 @@ struct Turn {
     spent: u32,
     /// Whether the client has asked for something, or sent a little: then more is to come soon.
     brings_more: bool,
+    /// Whether it has asked for something.
+    asks: bool,
 }
 
 impl Turn {
@@ -55,7 +57,8 @@ impl Worker {
     /// Does what a client has said, and reads once more from it, as far as its turn goes, which may take about so long.
     pub(crate) fn serve_client(&mut self, id: ClientId, most: Duration) {
         let most = u32::try_from(most.as_nanos() / COST.as_nanos()).unwrap_or(u32::MAX);
-        let mut turn = Turn { most: most.clamp(CALL_COST, TURN_COST), spent: 0, brings_more: false };
+        let mut turn =
+            Turn { most: most.clamp(CALL_COST, TURN_COST), spent: 0, brings_more: false, asks: false };
         // Frames that waited for their turn, or for room for their answers, come before those that are
         // not read yet.
         self.serve_frames(id, &mut turn);
@@ -131,7 +134,7 @@ impl Worker {
             if turn.brings_more
                 && let Some(ring) = pipe.read_ring()
             {
-                ring.note_eager();
+                ring.note_eager(turn.asks);
             }
         }
         for socket in touched.drain(..) {
@@ -171,6 +174,7 @@ impl Worker {
                 self.send_to_peer(socket);
             }
         }
+        turn.asks |= matches!(frame, Frame::Request { .. });
         if matches!(frame, Frame::Request { .. }) && self.pipes.get(id).is_some_and(|pipe| pipe.gone) {
             turn.spend(DATA_COST);
             return Ok(());
