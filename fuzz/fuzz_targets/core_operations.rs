@@ -49,7 +49,9 @@ fn inputs() -> Vec<Vec<u8>> {
     let length = |number: u8| 64 << (number % 6);
     let bytes = |number: u8| {
         let mut numbers = Numbers::new(&[]);
-        (0..u64::from(number)).for_each(|_| drop(numbers.next()));
+        (0..number).for_each(|_| {
+            numbers.next();
+        });
         (0..length(number)).map(|_| numbers.below(256) as u8).collect()
     };
     (0..48).map(bytes).collect()

@@ -13,8 +13,11 @@ const PAGE: usize = 64 * 1024;
 pub(crate) fn populate(bytes: &mut Vec<u8>, part: Range<usize>) {
     let start = bytes.as_mut_ptr();
     let first = start.align_offset(PAGE);
-    let from = first + part.start.saturating_sub(first).next_multiple_of(PAGE);
     let to = part.end.min(bytes.capacity());
+    if first >= to || part.start >= to {
+        return;
+    }
+    let from = first + part.start.saturating_sub(first).next_multiple_of(PAGE);
     let length = to.saturating_sub(from) / PAGE * PAGE;
     if length == 0 {
         return;

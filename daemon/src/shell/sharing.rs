@@ -295,6 +295,8 @@ pub(crate) fn pass_bells(reader: &mut FrameReader) -> Result<(), FrameError> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -303,9 +305,51 @@ mod tests {
         let seconds = crate::core::RING_IDLE.as_secs();
         let straight = format!("`data` of {} KiB and more", STRAIGHT_MIN / 1024);
         let rings = format!("{} rings in use", crate::core::RINGS_MAX);
-        for words in [straight, rings, format!("after {seconds} seconds in which nothing moved")] {
+        let stream =
+            format!("after {STREAM_MIN} looks in a row that brought less than {} KiB", STREAM_PIECE / 1024);
+        let gather = format!("alone for {} µs", GATHER.as_micros());
+        for words in
+            [stream, gather, straight, rings, format!("after {seconds} seconds in which nothing moved")]
+        {
             assert!(documented.contains(&words), "docs/data-plane.md has no `{words}`");
         }
+    }
+
+    #[test]
+    fn what_streams_is_gathered_until_somebody_asks() {
+        let (mut ring, file) = SharedRing::create(Duration::from_secs(1)).unwrap();
+        let (mut client, mut pool) = (Ring::open(&file).unwrap(), Pool::new(1 << 20));
+        let small = [&data_header(SocketId(1), 4)[..], b"data"].concat();
+        ring.reads = true;
+        let mut look = |ring: &mut SharedRing, asks: bool| {
+            client.sender.write(&[&small]).unwrap();
+            let come = ring.read(&mut pool).unwrap();
+            while let Some(frame) = ring.reader.next_frame().unwrap() {
+                assert_eq!(frame, small);
+            }
+            ring.note_eager(asks);
+            come
+        };
+        for _ in 0..STREAM_MIN {
+            assert!(look(&mut ring, false));
+        }
+        let later = ring.later.unwrap();
+        ring.later = Some(later + Duration::from_secs(60));
+        assert!(!look(&mut ring, false) && ring.is_ready(), "it is let alone, and not forgotten");
+        ring.later = Some(later);
+        thread::sleep(GATHER);
+        assert!(look(&mut ring, true) && ring.later.is_none(), "its answer is waited for");
+        for _ in 0..2 * STREAM_MIN {
+            assert!(look(&mut ring, false));
+            let mut queue = ByteQueue::default();
+            queue.push(&small, &mut Pool::new(1 << 20));
+            ring.write(&mut queue, &mut Pool::new(1 << 20)).unwrap();
+        }
+        assert_eq!(ring.later, None, "who is answered waits for the answers");
+        ring.later = Some(later + Duration::from_secs(60));
+        assert!(!look(&mut ring, false));
+        ring.end().unwrap();
+        assert!(look(&mut ring, false), "what a client that has gone had written is taken");
     }
 
     #[test]
