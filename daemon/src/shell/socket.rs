@@ -176,7 +176,7 @@ impl SystemSocket {
     /// Throws away what has been received and will not be read. The system answers a close before that
     /// with a reset, which can overtake and destroy bytes that the peer has not read yet.
     pub(crate) fn discard_received(&mut self) {
-        if !self.readable || !matches!(self.phase, Phase::Flowing(_) | Phase::Sending) {
+        if !matches!(self.phase, Phase::Flowing(_) | Phase::Sending) {
             return;
         }
         let Some(socket) = &self.io else { return };
