@@ -195,6 +195,16 @@ impl Frames {
         })
     }
 
+    /// Takes all that is in the ring. A look takes one piece of it at the least, but for those of a daemon that goes on
+    /// writing.
+    fn drain_ring(&mut self, pipe: BorrowedFd<'_>) {
+        for _ in 0..STRAIGHT_AT_ONCE {
+            if !self.read_ring(pipe) {
+                break;
+            }
+        }
+    }
+
     fn take_from_ring(&mut self, pipe: BorrowedFd<'_>) -> Result<bool, Stuck> {
         let mut come = false;
         for _ in 0..STRAIGHT_AT_ONCE {
@@ -256,18 +266,17 @@ impl Frames {
         let room = space.len();
         match self.link.read_pipe(pipe, space) {
             Ok(0) => {
-                // What is in the ring came before the end. A look takes one piece of it at the least, but for those of a
-                // daemon that goes on writing.
-                for _ in 0..STRAIGHT_AT_ONCE {
-                    if !self.read_ring(pipe) {
-                        break;
-                    }
-                }
+                // What is in the ring came before the end.
+                self.drain_ring(pipe);
                 self.mux.die("the daemon closed the pipe");
                 false
             }
             Ok(length) => {
                 self.reader.filled(length);
+                if self.link.reads_ring() {
+                    // A daemon that goes on through the pipe has ended the ring before: what is in it comes first.
+                    self.drain_ring(pipe);
+                }
                 self.count(length);
                 let by_ring = self.link.reads_ring();
                 self.handle_frames(false);
@@ -338,7 +347,16 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use luasocketd_protocol::{
+        Call, DaemonNote, Hello, HelloReply, Ring, VERSION, encode_note, encode_reply,
+    };
+
     use super::*;
+    use crate::mux::Reply;
 
     #[test]
     fn a_pipe_asks_when_it_is_as_busy_as_documented() {
@@ -357,5 +375,32 @@ mod tests {
         frames.count(usize::MAX);
         frames.ask_when_busy();
         assert_eq!(frames.mux().unwritten().len(), asked, "once");
+    }
+
+    #[test]
+    fn what_is_in_a_ring_comes_before_what_goes_on_through_the_pipe() {
+        let (own, daemon) = UnixStream::pair().unwrap();
+        let (mut ring, file) = Ring::create().unwrap();
+        let mut frames = Frames::default();
+        frames.link = Link::with_ring(Ring::open(&file).unwrap());
+        let answer = |id, name: &str| {
+            let mut frame = Vec::new();
+            encode_reply(&mut frame, id, &HelloReply { version: VERSION, daemon: name.into() });
+            frame
+        };
+        let hello = Call::Hello(Hello { version: VERSION, client: "", lua: "" });
+        let tickets = [(); 2].map(|()| frames.mux().request(&hello).unwrap());
+        let mut end = Vec::new();
+        encode_note(&mut end, &DaemonNote::RingEnd(RingEnd {}));
+        ring.sender.write(&[&[answer(0, "ring"), end].concat()]).unwrap();
+        (&daemon).write_all(&answer(0, "too late")).unwrap();
+        (&daemon).write_all(&answer(1, "pipe")).unwrap();
+        frames.read_pipe(own.as_fd());
+        let names = tickets.map(|ticket| match frames.mux().take_answer(ticket) {
+            Some(Ok(Reply::Hello(hello))) => hello.daemon,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(names, ["ring", "pipe"]);
+        assert!(!frames.link.reads_ring());
     }
 }

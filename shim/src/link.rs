@@ -46,6 +46,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Both directions go through this ring.
+    #[cfg(test)]
+    pub(crate) fn with_ring(ring: Ring) -> Link {
+        Link { ring: Some(Box::new(ring)), reads_ring: true, writes_ring: true, ..Link::default() }
+    }
+
     /// From here on the daemon may hand over the ring's descriptor, or may not.
     pub(crate) fn expect_file(&mut self, expects: bool) {
         self.expects_file = expects;

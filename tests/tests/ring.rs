@@ -385,7 +385,7 @@ fn flood(listener: UnixListener) {
                     let endpoint = vec![1.into(), (1u64 << 20).into(), address(), address()];
                     stream.write_all(&answer(Value::List(endpoint))).unwrap();
                 }
-                "ring" => hand_over(&stream, &answer(Value::Nil), &file),
+                "ring" => hand_over(&stream, &answer(Value::List(vec![0.into()])), &file),
                 "sync" => stream.write_all(&answer(Value::Nil)).unwrap(),
                 "ring-begin" => {
                     stream.write_all(&notification("ring-begin", &[])).unwrap();

@@ -50,6 +50,8 @@ pub(crate) struct Pipe {
     turns_back: bool,
     /// Nothing more comes on the pipe; what is in the ring may still be read.
     ended: bool,
+    /// The client goes on through the pipe already, behind the end of its ring, which has not been read yet.
+    goes_on: bool,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
     /// Whether the system is asked to say when there is room to write. It is asked only while there is
@@ -106,6 +108,7 @@ impl Pipe {
             hand_over: None,
             turns_back: false,
             ended: false,
+            goes_on: false,
             readable: true,
             writable: true,
             watches_room: false,
@@ -217,6 +220,7 @@ impl Pipe {
     pub(crate) fn drop_ring(&mut self) {
         self.ring = None;
         self.hand_over = None;
+        self.goes_on = false;
     }
 
     /// Changes the way of what is queued from here on; `last` is the last that goes the old one.
@@ -244,11 +248,16 @@ impl Pipe {
         if !self.reads_ring() {
             return self.read_pipe(pool);
         }
-        let has_ended = self.readable && !self.ended && self.read_pipe(pool) == Arrival::End;
-        if pass_bells(&mut self.reader).is_err() {
-            return Arrival::Broken("frames beside the ring");
+        let may_read = self.readable && !self.ended && !self.goes_on;
+        let has_ended = may_read && self.read_pipe(pool) == Arrival::End;
+        match pass_bells(&mut self.reader) {
+            Ok(goes_on) => self.goes_on = goes_on,
+            Err(_) => return Arrival::Broken("what is no frame, beside the ring"),
         }
         let Some(ring) = &mut self.ring else { return Arrival::Nothing };
+        if self.goes_on {
+            ring.hurry();
+        }
         self.ended |= has_ended;
         let ended = if has_ended { ring.end() } else { Ok(()) };
         let read = ended.and_then(|()| ring.read(pool));
@@ -257,6 +266,8 @@ impl Pipe {
         }
         match read {
             Ok(true) => Arrival::Bytes,
+            // Who goes on through the pipe has ended the ring before.
+            Ok(false) if self.goes_on => Arrival::Broken("frames beside the ring"),
             Ok(false) if self.ended => Arrival::End,
             Ok(false) => Arrival::Nothing,
             Err(BadMark) => Arrival::Broken("a mark of the ring that cannot be"),
@@ -401,5 +412,58 @@ pub(crate) fn widen(stream: &impl AsFd) {
         .and_then(|()| rustix::net::sockopt::set_socket_recv_buffer_size(fd, PIPE_BUFFER));
     if let Err(error) = done {
         tracing::debug!("a pipe keeps its small buffers: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use luasocketd_protocol::{ClientNote, Data, Ring};
+
+    use super::*;
+    use crate::core::Key;
+
+    /// A pipe whose client's frames come through a ring, and the client's ends of both.
+    fn with_ring(pool: &mut Pool) -> (Pipe, UnixStream, Ring) {
+        let (own, client) = UnixStream::pair().unwrap();
+        let mut pipe = Pipe::new(ClientId::from_parts(0, 1), own);
+        let (shared, file) = SharedRing::create(Duration::ZERO).unwrap();
+        let ring = Ring::open(&file).unwrap();
+        pipe.offer(shared, file);
+        pipe.begin_ring(pool);
+        (pipe, client, ring)
+    }
+
+    fn frame(note: &ClientNote<'_>) -> Vec<u8> {
+        let mut frame = Vec::new();
+        encode_note(&mut frame, note);
+        frame
+    }
+
+    #[test]
+    fn what_comes_behind_the_end_of_a_ring_waits_for_that() {
+        let mut pool = Pool::new(1 << 20);
+        let (mut pipe, mut client, mut ring) = with_ring(&mut pool);
+        let end = frame(&ClientNote::RingEnd(RingEnd {}));
+        let data = frame(&ClientNote::Data(Data { socket: SocketId(1), bytes: b"next" }));
+        ring.sender.write(&[&end]).unwrap();
+        client.write_all(&[RING_WAKE, &data].concat()).unwrap();
+        assert_eq!(pipe.read(&mut pool), Arrival::Bytes);
+        assert_eq!(pipe.reader().next_frame(), Ok(Some(&end[..])));
+        pipe.drop_ring();
+        assert_eq!(pipe.reader().next_frame(), Ok(Some(&data[..])));
+    }
+
+    #[test]
+    fn frames_beside_a_ring_that_has_not_ended_are_refused() {
+        let mut pool = Pool::new(1 << 20);
+        let (mut pipe, mut client, mut ring) = with_ring(&mut pool);
+        let data = frame(&ClientNote::Data(Data { socket: SocketId(1), bytes: b"next" }));
+        ring.sender.write(&[&data]).unwrap();
+        client.write_all(&data).unwrap();
+        assert_eq!(pipe.read(&mut pool), Arrival::Bytes);
+        assert_eq!(pipe.reader().next_frame(), Ok(Some(&data[..])));
+        assert_eq!(pipe.read(&mut pool), Arrival::Broken("frames beside the ring"));
     }
 }

@@ -108,6 +108,11 @@ impl SharedRing {
         (self.ready, self.quiet) = (true, None);
     }
 
+    /// Its end is there by now: it is not let alone any more.
+    pub(crate) fn hurry(&mut self) {
+        self.later = None;
+    }
+
     /// Nothing more comes from this client but what it has written by now: its pipe has ended, and whoever else has the
     /// memory must not go on in its name.
     ///
@@ -279,18 +284,20 @@ impl SharedRing {
     }
 }
 
-/// Passes over the frames on the pipe of a client whose frames come through its ring: there is only one that may come.
-pub(crate) fn pass_bells(reader: &mut FrameReader) -> Result<(), FrameError> {
+/// Passes over what wakes a daemon on the pipe of a client whose frames come through its ring; whether another frame waits
+/// behind that, which has its turn when the ring has ended.
+pub(crate) fn pass_bells(reader: &mut FrameReader) -> Result<bool, FrameError> {
     while let Some(frame) = reader.next_frame()? {
-        match Frame::parse(frame)? {
-            Frame::Notification { method, params } => match ClientNote::parse(method, params)? {
-                ClientNote::RingWake(_) => {}
-                _ => return Err(FrameError::Malformed),
-            },
-            Frame::Request { .. } | Frame::Response { .. } => return Err(FrameError::Malformed),
+        if let Frame::Notification { method, params } = Frame::parse(frame)?
+            && let Ok(ClientNote::RingWake(_)) = ClientNote::parse(method, params)
+        {
+            continue;
         }
+        let length = frame.len();
+        reader.put_back(length);
+        return Ok(true);
     }
-    Ok(())
+    Ok(false)
 }
 
 #[cfg(test)]

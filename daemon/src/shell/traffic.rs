@@ -126,6 +126,8 @@ impl Worker {
         let left = reader.buffered();
         let mut outcome = outcome;
         if let Some(pipe) = self.pipes.get_mut(id) {
+            // What has come behind the ring's end may be all that comes.
+            let goes_on = by_ring && !pipe.reads_ring();
             if by_ring && !pipe.reads_ring() && left > 0 {
                 // Nothing comes through a ring behind its end.
                 outcome = Err(FrameError::Malformed);
@@ -135,6 +137,9 @@ impl Worker {
                 && let Some(ring) = pipe.read_ring()
             {
                 ring.note_eager(turn.asks);
+            }
+            if goes_on {
+                self.schedule(Work::Client(id));
             }
         }
         for socket in touched.drain(..) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -114,7 +114,9 @@ fn serve(mut stream: TcpStream, board: &Arc<Board>, hold: Duration) -> io::Resul
     stream.set_write_timeout(Some(PATIENCE))?;
     let order = order(&mut stream)?;
     if let Some(port) = order.strip_prefix("dial ").and_then(|port| port.parse().ok()) {
-        return serve(network::connect(port), board, hold);
+        // A script may be gone before it is dialled.
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        return serve(TcpStream::connect_timeout(&address, PATIENCE)?, board, hold);
     }
     let plan = Plan::from_order(&order).map_err(io::Error::other)?;
     board.put(plan.stream, None);

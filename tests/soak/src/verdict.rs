@@ -88,6 +88,8 @@ impl Excuse {
             Ending::Failed(_) if is_disturbed => Excuse::Told,
             // It had closed when the peer's reset came: with a socket of its own, nobody could have told it either.
             Ending::GaveUp if plan.manner == Manner::Never => Excuse::Gone,
+            // What it had left with its daemon when it closed went with that: no error could have reached it any more.
+            Ending::GaveUp if circumstances.is_daemon_cut => Excuse::Gone,
             Ending::None if circumstances.is_script_killed && is_disturbed => Excuse::Gone,
             // The kernel of a script that had its own socket would reset as well, with bytes that nobody has read.
             Ending::None if circumstances.is_script_killed && peer.end == PeerEnd::Reset => Excuse::Gone,

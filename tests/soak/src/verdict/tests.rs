@@ -124,6 +124,15 @@ fn a_daemon_that_was_killed_excuses_what_the_script_was_told_of() {
 }
 
 #[test]
+fn what_a_script_has_left_with_a_daemon_goes_with_that_if_nobody_could_be_told() {
+    let peer = peer_that_got(&sent()[..3000], PeerEnd::Orderly);
+    let left = script(6000, 100, Ending::GaveUp);
+    let judged = |circumstances| judge(&plan(Manner::Late), circumstances, &left, Some(&peer));
+    assert!(judged(CUT).is_good());
+    assert_eq!(judged(Circumstances::default()).lost, 3000, "nobody was killed");
+}
+
+#[test]
 fn what_a_killed_script_has_said_is_accepted_is_delivered() {
     let said = script(6000, 100, Ending::None);
     let judged =
