@@ -381,8 +381,8 @@ mod tests {
     fn what_is_in_a_ring_comes_before_what_goes_on_through_the_pipe() {
         let (own, daemon) = UnixStream::pair().unwrap();
         let (mut ring, file) = Ring::create().unwrap();
-        let mut frames = Frames::default();
-        frames.link = Link::with_ring(Ring::open(&file).unwrap());
+        let link = Link::with_ring(Ring::open(&file).unwrap());
+        let mut frames = Frames { link, ..Frames::default() };
         let answer = |id, name: &str| {
             let mut frame = Vec::new();
             encode_reply(&mut frame, id, &HelloReply { version: VERSION, daemon: name.into() });

@@ -105,6 +105,7 @@ fn look(frame: &[u8]) {
             answer::<Resolved>(id, result);
             answer::<Address>(id, result);
             answer::<OptionValue>(id, result);
+            answer::<RingGrant>(id, result);
             answer::<u64>(id, result);
         }
         Err(error) => assert_eq!(error, FrameError::Malformed),
