@@ -8,8 +8,8 @@ use rustix::mm::{Advice, madvise};
 /// A multiple of every size that a page has.
 const PAGE: usize = 64 * 1024;
 
-/// Has the system find memory for a part of a vector's room at once, which takes it a third of the time that it takes page by
-/// page, as each of them is touched (measured). One that cannot says so, and nothing is lost.
+/// Has the system find memory for a part of a vector's room at once, which is cheaper than page by page, as each of them is
+/// touched (measured: a fifth less processor time for `receive("*a")` of 32 MiB). One that cannot says so, and nothing is lost.
 pub(crate) fn populate(bytes: &mut Vec<u8>, part: Range<usize>) {
     let start = bytes.as_mut_ptr();
     let first = start.align_offset(PAGE);

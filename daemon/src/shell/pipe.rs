@@ -144,10 +144,10 @@ impl Pipe {
 
     /// Whether there may be something to read without anybody saying so again.
     pub(crate) fn has_more(&self) -> bool {
-        self.readable || self.ended || self.ring.as_ref().is_some_and(|ring| ring.is_ready())
+        self.readable || self.ended || self.spins()
     }
 
-    /// Whether its ring is empty, and looked at again soon.
+    /// Whether its ring is looked at without anybody asking for it.
     pub(crate) fn spins(&self) -> bool {
         self.ring.as_ref().is_some_and(|ring| ring.is_ready())
     }
