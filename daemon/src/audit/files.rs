@@ -200,6 +200,19 @@ pub(super) fn write_head(file: &File, point: Point) -> io::Result<()> {
     file.write_all_at(text.as_bytes(), 0)
 }
 
+/// Opens the head, and makes it if it is missing. What is longer than a head is none: it is cut, or its end would stay
+/// behind every head that is written over it.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn open_head(path: &Path) -> io::Result<File> {
+    let file = open_file(path, Make::IfMissing)?;
+    if file.metadata()?.len() > HEAD_BYTES as u64 {
+        file.set_len(HEAD_BYTES as u64)?;
+    }
+    Ok(file)
+}
+
 /// Reads the head; `None` when there is none, or something else.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::chain::Point;
 use super::entry::Entry;
 use super::files::{
-    HEAD, LOCK, Make, numbered, open_file, open_path, put, remove, rotated, sync_directory, write_head,
+    HEAD, LOCK, Make, numbered, open_file, open_head, open_path, put, remove, rotated, sync_directory, write_head,
 };
 use super::line::{Batch, write_entry};
 use super::live::{Live, Standing};
@@ -57,7 +57,7 @@ impl Store {
             .map_err(TrailError::file("open the audit trail in", directory))?;
         live.cut_rest().map_err(TrailError::Store)?;
         let path = directory.join(HEAD);
-        let head = open_file(&path, Make::IfMissing).map_err(TrailError::file("open", &path))?;
+        let head = open_head(&path).map_err(TrailError::file("open", &path))?;
         // A time that nobody can read is as good as now: the file is rotated that much later.
         let first = left.first.as_ref();
         let first = first.map(|(first, time)| (*first, time.parse().unwrap_or_else(|_| Timestamp::now())));

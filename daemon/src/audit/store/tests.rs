@@ -262,6 +262,18 @@ fn a_head_that_is_missing_or_other_is_told() {
 }
 
 #[test]
+fn a_head_that_is_too_long_is_one_again_behind_the_next_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    drop(Store::open(&settings).unwrap());
+    fs::write(settings.directory.join(HEAD), [b'0'; 1000]).unwrap();
+    let (mut store, _) = Store::open(&settings).unwrap();
+    write(&mut store, [decision(1)]);
+    let head = read_head(&settings.directory).unwrap().expect("a head");
+    assert_eq!(head, look(&settings.directory).unwrap().point);
+}
+
+#[test]
 fn what_a_power_failure_has_left_behind_the_head_is_removed_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(directory.path());
