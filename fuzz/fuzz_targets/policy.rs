@@ -128,7 +128,8 @@ fn check(profile: &Profile, hosts: &[&str]) {
 fn check_address(text: &str) {
     // The resolver looks whether there is such an interface, and its texts end at a NUL.
     if text.contains(['%', '\0']) {
-        return drop(parse_address(text));
+        let _ = parse_address(text);
+        return;
     }
     let hints = dns_lookup::AddrInfoHints { flags: NUMERIC_HOST, ..Default::default() };
     let found = dns_lookup::getaddrinfo(Some(text), None, Some(hints));
