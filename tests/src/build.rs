@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::process::Job;
+
 /// The directory of a built Lua module, as the `LUA_PATH` and `LUA_CPATH` that find it.
 ///
 /// Neither ends in `;;`: where our module is missing, a test has to fail and must not find another one.
@@ -17,6 +19,12 @@ pub fn program() -> PathBuf {
     let path = profile_dir().join("luasocketd");
     assert!(path.is_file(), "{} is missing; run: cargo xtask test", path.display());
     path
+}
+
+/// Copies a program, in a process of its own: what another test starts at that moment would hold a file that this process
+/// writes, and what somebody may write to cannot be run (ETXTBSY of execve(2)).
+pub fn copy_program(from: &Path, to: &Path) {
+    Job::new("cp").arg("--").arg(from).arg(to).run().success();
 }
 
 /// The module for one Lua version (`5.1` … `5.5`; LuaJIT takes the one of 5.1).

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::build::{module_dir, program, repository};
+use crate::build::{copy_program, module_dir, program, repository};
 use crate::process::Job;
 
 /// `nobody` and its group.
@@ -121,7 +121,7 @@ impl Stage {
     /// A program that would run as somebody else.
     pub fn set_uid_helper(&self) -> PathBuf {
         let path = self.path("helper");
-        fs::copy(self.path("attempts"), &path).expect("a program can be copied");
+        copy_program(&self.path("attempts"), &path);
         if rustix::process::geteuid().is_root() {
             let owner = if self.user == User::Nobody { 0 } else { NOBODY };
             chown(&path, Some(owner), None).expect("root can give files away");
@@ -186,7 +186,7 @@ pub fn somebody_says(text: &str) -> bool {
 fn place(from: &Path, to: &Path) {
     // Cheaper, where both are on one file system and the directory above the source lets others through.
     if fs::hard_link(from, to).is_err() {
-        fs::copy(from, to).unwrap_or_else(|error| panic!("cannot copy {}: {error}", from.display()));
+        copy_program(from, to);
     }
 }
 

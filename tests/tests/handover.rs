@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use luasocketd_tests::build::copy_program;
 use luasocketd_tests::process::Outcome;
 use luasocketd_tests::{Daemon, Interpreter, Job, Peer, Running, program, wait_until};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -80,7 +81,7 @@ fn replaceable(args: &[&str]) -> (Daemon, PathBuf) {
     let mut file = PathBuf::new();
     let daemon = Daemon::launched(|program, socket| {
         file = socket.with_file_name("luasocketd");
-        fs::copy(program, &file).expect("a program can be copied");
+        copy_program(program, &file);
         let trail = socket.with_extension("audit");
         let job = Job::new(&file).arg("serve").arg("--socket").arg(socket).arg("--audit").arg(trail);
         job.args(["--allow", "*"]).args(args)
@@ -145,9 +146,7 @@ fn take_over_under_load(args: &[&str], times: usize, look: impl Fn(&Daemon)) {
     let mut serving = Successor(daemon.pid());
     for _ in 0..times {
         look(&daemon);
-        install(&file, |new| {
-            fs::copy(program(), new).expect("a program can be copied");
-        });
+        install(&file, |new| copy_program(&program(), new));
         // As long as the daemon before has clients there is no further one.
         let until = Instant::now() + PATIENCE;
         let outcome = loop {
@@ -212,8 +211,10 @@ fn a_new_daemon_that_does_not_start_leaves_the_old_one() {
     let (mut daemon, file) = replaceable(&[]);
     let script = |text: &'static str| {
         move |new: &Path| {
-            fs::write(new, text).expect("a file can be written");
-            fs::set_permissions(new, fs::Permissions::from_mode(0o755)).expect("a mode can be set");
+            let source = new.with_extension("source");
+            fs::write(&source, text).expect("a file can be written");
+            fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).expect("a mode can be set");
+            copy_program(&source, new);
         }
     };
     let work = "print(require('socket').bind('127.0.0.1', 0) ~= nil)";
