@@ -135,6 +135,29 @@ impl Frames {
         Ok(length)
     }
 
+    /// Sends bytes of a connection through the ring as one frame, if credit and the ring have room for all of it and
+    /// nothing waits before it; whether it did.
+    pub(crate) fn send_at_once(
+        &mut self,
+        pipe: BorrowedFd<'_>,
+        socket: SocketId,
+        bytes: &[u8],
+    ) -> Result<bool, Stuck> {
+        if !self.link.writes_ring() || !self.mux.unwritten().is_empty() {
+            return Ok(false);
+        }
+        let Some(stream) = self.mux.stream(socket) else { return Ok(false) };
+        if bytes.is_empty() || bytes.len() > stream.credit().min(MAX_DATA) || stream.has_send_end() {
+            return Ok(false);
+        }
+        let header = data_header(socket, bytes.len() as u32);
+        let is_written = self.link.write_whole(pipe, [&header, bytes])?;
+        if is_written {
+            stream.spend(bytes.len());
+        }
+        Ok(is_written)
+    }
+
     /// Takes the frames that are here, those in the pipe among them if they do not come that way alone; whether the pipe
     /// was looked at.
     pub(crate) fn read(&mut self, pipe: BorrowedFd<'_>, pipe_too: bool) -> bool {
@@ -352,7 +375,8 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use luasocketd_protocol::{
-        Call, DaemonNote, Hello, HelloReply, Ring, VERSION, encode_note, encode_reply,
+        Address, Call, Connect, DaemonNote, Endpoint, Family, Hello, HelloReply, RING_SIZE, Ring, VERSION,
+        encode_note, encode_reply,
     };
 
     use super::*;
@@ -402,5 +426,62 @@ mod tests {
         });
         assert_eq!(names, ["ring", "pipe"]);
         assert!(!frames.link.reads_ring());
+    }
+
+    #[test]
+    fn bytes_go_out_at_once_as_a_whole_or_not_at_all() {
+        let (own, _daemon) = UnixStream::pair().unwrap();
+        let (mut ring, file) = Ring::create().unwrap();
+        let link = Link::with_ring(Ring::open(&file).unwrap());
+        let mut frames = Frames { link, ..Frames::default() };
+        let socket = connected(&mut frames, 10);
+        let send =
+            |frames: &mut Frames, bytes: &[u8]| frames.send_at_once(own.as_fd(), socket, bytes).unwrap();
+        assert!(!send(&mut frames, b"12345678901"), "more than there is credit for");
+        assert!(!send(&mut frames, b""));
+        assert!(send(&mut frames, b"1234567"));
+        assert!(!send(&mut frames, b"1234"), "credit is spent");
+        frames.mux().queue_rest(b"the rest of a frame");
+        assert!(!send(&mut frames, b"1"), "what waits goes first");
+        frames.mux().on_written(19);
+        frames.mux().stream(socket).unwrap().end_sending();
+        assert!(!send(&mut frames, b"1"), "nothing follows an end");
+        let mut got = [0; DATA_HEADER + 8];
+        assert_eq!(ring.receiver.read(&mut got).unwrap(), DATA_HEADER + 7);
+        assert_eq!(got[..DATA_HEADER + 7], [&data_header(socket, 7)[..], b"1234567"].concat());
+    }
+
+    #[test]
+    fn nothing_goes_out_at_once_without_a_ring_or_room_in_it() {
+        let (own, _daemon) = UnixStream::pair().unwrap();
+        let mut frames = Frames::default();
+        let socket = connected(&mut frames, RING_SIZE);
+        assert!(!frames.send_at_once(own.as_fd(), socket, b"1").unwrap());
+        let (_ring, file) = Ring::create().unwrap();
+        let mut link = Link::with_ring(Ring::open(&file).unwrap());
+        let rest = DATA_HEADER + 1;
+        assert_eq!(
+            link.write(own.as_fd(), [&vec![0; RING_SIZE as usize - rest], b""]).unwrap(),
+            RING_SIZE as usize - rest
+        );
+        frames.link = link;
+        assert!(!frames.send_at_once(own.as_fd(), socket, b"12").unwrap());
+        assert_eq!(frames.mux().stream(socket).unwrap().credit(), RING_SIZE as usize, "no credit is spent");
+        assert!(frames.send_at_once(own.as_fd(), socket, b"1").unwrap());
+    }
+
+    /// A connection that may send so many bytes.
+    fn connected(frames: &mut Frames, window: u32) -> SocketId {
+        let socket = SocketId::new(2, 1);
+        let address = Address { family: Family::Inet, host: "127.0.0.1".into(), port: 1 };
+        let call =
+            Connect { socket: None, host: "h", port: "1", family: Family::Inet, timeout_ms: None, window: 0 };
+        frames.mux().request(&Call::Connect(call)).unwrap();
+        let asked = frames.mux().unwritten().len();
+        frames.mux().on_written(asked);
+        let mut reply = Vec::new();
+        encode_reply(&mut reply, 0, &Endpoint { socket, window, local: address.clone(), peer: address });
+        frames.mux().handle_frame(&reply).unwrap();
+        socket
     }
 }

@@ -109,6 +109,18 @@ impl Link {
         }
     }
 
+    /// Writes the pieces to the ring, one behind the other, if there is room for all of them; whether there was.
+    pub(crate) fn write_whole(&mut self, pipe: BorrowedFd<'_>, pieces: [&[u8]; 2]) -> Result<bool, Stuck> {
+        let Some(ring) = self.ring.as_mut().filter(|_| self.writes_ring) else { return Ok(false) };
+        if !ring.sender.write_whole(&pieces)? {
+            return Ok(false);
+        }
+        if ring.sender.takes_wake() {
+            ring_bell(pipe)?;
+        }
+        Ok(true)
+    }
+
     /// Reads what is in the ring, as far as there is room for it.
     pub(crate) fn read_ring(&mut self, pipe: BorrowedFd<'_>, space: &mut [u8]) -> Result<usize, Stuck> {
         let Some(ring) = self.ring.as_mut().filter(|_| self.reads_ring) else { return Err(Stuck::Now) };

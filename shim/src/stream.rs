@@ -195,6 +195,11 @@ impl Stream {
         self.take_failure().or_else(|| self.sending_ended.then(closed))
     }
 
+    /// Whether nothing more can be sent.
+    pub(crate) fn has_send_end(&self) -> bool {
+        self.sending_ended || self.is_broken()
+    }
+
     /// Why the connection failed, unless the script knows already.
     pub(crate) fn take_news(&mut self) -> Option<Failure> {
         let news = self.broken.as_ref().filter(|_| !self.told).cloned();

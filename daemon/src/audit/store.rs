@@ -12,7 +12,8 @@ use rustix::io::Errno;
 use super::chain::Point;
 use super::entry::Entry;
 use super::files::{
-    HEAD, LOCK, Make, numbered, open_file, open_head, open_path, put, remove, rotated, sync_directory, write_head,
+    HEAD, LOCK, Make, numbered, open_file, open_head, open_path, put, remove, rotated, sync_directory,
+    write_head,
 };
 use super::line::{Batch, write_entry};
 use super::live::{Live, Standing};

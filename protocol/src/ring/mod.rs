@@ -87,12 +87,34 @@ impl<M: Memory> Sender<M> {
     /// # Errors
     /// [`BadMark`] when the reader's mark cannot be.
     pub fn write(&mut self, pieces: &[&[u8]]) -> Result<usize, BadMark> {
-        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let mut room = self.room_known() as usize;
-        if room < total {
-            room = self.room()? as usize;
+        let total = length_of(pieces);
+        let length = self.room_for(total)?.min(total);
+        self.put(pieces, length);
+        Ok(length)
+    }
+
+    /// Writes the pieces, one behind the other, if there is room for all of them; whether there was.
+    ///
+    /// # Errors
+    /// As [`Sender::write`].
+    pub fn write_whole(&mut self, pieces: &[&[u8]]) -> Result<bool, BadMark> {
+        let total = length_of(pieces);
+        let is_room = self.room_for(total)? >= total;
+        if is_room {
+            self.put(pieces, total);
         }
-        let (mut at, mut left) = (self.written, room.min(total));
+        Ok(is_room)
+    }
+
+    /// Room for bytes; the reader's mark is looked at if there is not enough for so many.
+    fn room_for(&mut self, total: usize) -> Result<usize, BadMark> {
+        let known = self.room_known() as usize;
+        if known >= total { Ok(known) } else { Ok(self.room()? as usize) }
+    }
+
+    /// Writes so many bytes of the pieces, for which there is room.
+    fn put(&mut self, pieces: &[&[u8]], length: usize) {
+        let (mut at, mut left) = (self.written, length);
         for piece in pieces {
             let piece = &piece[..piece.len().min(left)];
             self.store(at, piece);
@@ -102,7 +124,6 @@ impl<M: Memory> Sender<M> {
         }
         self.written = at;
         self.memory.word(Word::Written).store(at, Ordering::Release);
-        Ok(room.min(total))
     }
 
     /// Where the bytes from `skip` to `length` behind the last written one would go, in two parts, as far as there is
@@ -290,6 +311,10 @@ pub struct Part {
     pub at: usize,
     /// How many.
     pub length: usize,
+}
+
+fn length_of(pieces: &[&[u8]]) -> usize {
+    pieces.iter().map(|piece| piece.len()).sum()
 }
 
 /// Where the bytes from `skip` to `length` behind a mark lie; `length` is at most the ring's size.

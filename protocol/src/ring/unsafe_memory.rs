@@ -211,6 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn pieces_that_have_to_go_whole_go_whole_or_not_at_all() {
+        let (mut daemon, mut client) = pair();
+        let piece = vec![1; RING_SIZE as usize - 10];
+        assert_eq!(daemon.sender.write_whole(&[&piece]), Ok(true));
+        assert_eq!(daemon.sender.write_whole(&[b"12345678", b"90a"]), Ok(false));
+        assert_eq!(client.receiver.waiting(), Ok(piece.len()));
+        assert_eq!(daemon.sender.write_whole(&[b"12345678", b"90"]), Ok(true));
+        assert_eq!(daemon.sender.write_whole(&[b"x"]), Ok(false));
+        assert_eq!(client.receiver.read(&mut vec![0; piece.len()]), Ok(piece.len()));
+        assert_eq!(daemon.sender.write_whole(&[b"ab"]), Ok(true), "the reader's mark is looked at");
+        let mut got = [0; 20];
+        assert_eq!((client.receiver.read(&mut got), &got[..12]), (Ok(12), &b"1234567890ab"[..]));
+    }
+
+    #[test]
     fn nobody_is_woken_who_does_not_sleep() {
         let (mut daemon, client) = pair();
         daemon.sender.write(&[b"x"]).unwrap();

@@ -12,8 +12,8 @@ pub(crate) struct Function {
     pub(crate) parameters: &'static [Parameter],
     /// The class of the object that it makes.
     pub(crate) makes: Option<Class>,
-    /// Whether it has a short way, which is tried first.
-    pub(crate) is_quick: bool,
+    /// The short way that is tried first, if it has one.
+    pub(crate) quick: Option<Quick>,
     pub(crate) run: fn(&Call<'_>) -> Action,
 }
 
@@ -24,12 +24,12 @@ impl Function {
         parameters: &'static [Parameter],
         run: fn(&Call<'_>) -> Action,
     ) -> Self {
-        Function { name, parameters, makes: None, is_quick: false, run }
+        Function { name, parameters, makes: None, quick: None, run }
     }
 
-    /// The same, for the `receive` of LuaSocket 3.1, which has a short way.
-    pub(crate) const fn quick(self) -> Self {
-        Function { is_quick: true, ..self }
+    /// The same, with a short way.
+    pub(crate) const fn quick(self, quick: Quick) -> Self {
+        Function { quick: Some(quick), ..self }
     }
 
     /// A function that makes an object.
@@ -39,8 +39,15 @@ impl Function {
         parameters: &'static [Parameter],
         run: fn(&Call<'_>) -> Action,
     ) -> Self {
-        Function { name, parameters, makes: Some(class), is_quick: false, run }
+        Function { name, parameters, makes: Some(class), quick: None, run }
     }
+}
+
+/// A short way of one of LuaSocket 3.1's methods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quick {
+    Receive,
+    Send,
 }
 
 /// What is checked of one argument. What does not hold raises Lua's usual error for it.

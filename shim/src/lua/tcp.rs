@@ -3,7 +3,7 @@
 use luasocketd_protocol::{Code, Direction, Failure, Family};
 
 use super::answer::{Action, Say, Value};
-use super::function::{Class, Function, Parameter};
+use super::function::{Class, Function, Parameter, Quick};
 use super::options;
 use super::raw::Call;
 use crate::limits::{Mode, Style};
@@ -37,12 +37,13 @@ pub(crate) const METHODS: &[Function] = &[
     Function::new(c"gettimeout", &[ANY], limits),
     Function::new(c"listen", &[MASTER, Parameter::OptionalNumber], listen),
     Function::new(c"receive", &[CLIENT, Parameter::OptionalNumberOrText, Parameter::OptionalText], receive)
-        .quick(),
+        .quick(Quick::Receive),
     Function::new(
         c"send",
         &[CLIENT, Parameter::Text, Parameter::OptionalNumber, Parameter::OptionalNumber],
         send,
-    ),
+    )
+    .quick(Quick::Send),
     Function::new(c"setfd", &[ANY, Parameter::Number], set_descriptor),
     Function::new(c"setoption", &[ANY, Parameter::Text, Parameter::OptionValue], options::set),
     Function::new(c"setpeername", &[ANY, Parameter::Text, Parameter::Text], connect),

@@ -170,6 +170,18 @@ impl Session {
         Ok((accepted, stopped))
     }
 
+    /// Sends bytes that go out as a whole and at once; whether they did. Otherwise nothing was sent.
+    pub(crate) fn send_at_once(&self, key: Key, bytes: &[u8]) -> bool {
+        let mut sockets = self.sockets.borrow_mut();
+        let Some(socket) = sockets.get_mut(key.0) else { return false };
+        let State::Connected(line) = &socket.state else { return false };
+        let is_sent = line.pipe.send_at_once(line.id, bytes);
+        if is_sent {
+            socket.statistics.sent += bytes.len() as u64;
+        }
+        is_sent
+    }
+
     /// The object's connection, once a pending connect has succeeded.
     fn connected(
         &self,

@@ -12,7 +12,7 @@ use super::object::{self, Home};
 use super::push;
 use super::quick;
 use crate::lua::answer::{Action, Answer, VALUES_MAX};
-use crate::lua::function::{Function, Parameter};
+use crate::lua::function::{Function, Parameter, Quick};
 use crate::lua::options::{self, Shape};
 use crate::session::{Key, Session};
 
@@ -23,9 +23,12 @@ pub(super) unsafe extern "C-unwind" fn entry(state: *mut ffi::lua_State) -> c_in
     unsafe {
         let home = object::home(state);
         let function = &*ffi::lua_touserdata(state, ffi::lua_upvalueindex(2)).cast::<Function>();
-        if function.is_quick
-            && let Some(results) = quick::receive(state, home)
-        {
+        let quick = match function.quick {
+            Some(Quick::Receive) => quick::receive(state, home),
+            Some(Quick::Send) => quick::send(state, home),
+            None => None,
+        };
+        if let Some(results) = quick {
             return results;
         }
         let key = check(state, home, function);

@@ -1,5 +1,5 @@
-//! The short way of `receive`: a line, or a few bytes, that have come already. Most calls of a script that reads a
-//! stream want nothing else, and the long way asks Lua twice as much.
+//! The short ways of `receive` and `send`: a line, or a few bytes, that have come already; bytes for which there is room.
+//! Most calls of a script that reads or writes a stream want nothing else, and the long ways ask Lua twice as much.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
@@ -52,6 +52,33 @@ pub(super) unsafe fn receive(state: *mut ffi::lua_State, home: &Home) -> Option<
         ffi::lua_pushnil(state);
         ffi::lua_pushnil(state);
         without_panic(|| session.commit(key, take));
+        Some(3)
+    }
+}
+
+/// Pushes the results of a `send` of LuaSocket 3.1 of one whole string that goes out at once; gives their number. With
+/// `None` nothing was sent and the stack is as it was, and the long way answers.
+///
+/// # Safety
+/// As [`receive`].
+pub(super) unsafe fn send(state: *mut ffi::lua_State, home: &Home) -> Option<c_int> {
+    // SAFETY: as promised by the caller. There is room for the results (LUA_MINSTACK); pushing them neither allocates nor
+    // raises. A string is not converted, and stays on the stack until it is sent.
+    unsafe {
+        if ffi::lua_gettop(state) != 2
+            || ffi::lua_type(state, 2) != ffi::LUA_TSTRING
+            || home.class_of(state, 1) != Some(Class::TcpClient)
+        {
+            return None;
+        }
+        let mut length = 0;
+        let text = ffi::lua_tolstring(state, 2, &mut length);
+        let bytes = std::slice::from_raw_parts(text.cast::<u8>(), length);
+        let (session, key) = (home.session()?, object::key_at(state, 1));
+        without_panic(|| session.send_at_once(key, bytes)).filter(|is_sent| *is_sent)?;
+        ffi::lua_pushnumber(state, length as f64);
+        ffi::lua_pushnil(state);
+        ffi::lua_pushnil(state);
         Some(3)
     }
 }
