@@ -1,6 +1,6 @@
 //! What cargo alone cannot do: the module for every Lua version, and a machine that is fit for the
-//! tests, an installation, a benchmark, a soak, the fuzz targets. `cargo xtask modules`, `cargo xtask test`,
-//! `cargo xtask install`, `cargo xtask bench`, `cargo xtask soak`, `cargo xtask fuzz`.
+//! tests, an installation, a benchmark, a soak, the fuzz targets, the sanitizer. `cargo xtask modules`, `cargo xtask test`,
+//! `cargo xtask install`, `cargo xtask bench`, `cargo xtask soak`, `cargo xtask fuzz`, `cargo xtask sanitize`.
 
 mod bench;
 mod embedded;
@@ -11,6 +11,7 @@ mod modules;
 mod needs;
 mod process;
 mod rock;
+mod sanitize;
 mod soak;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Task {
     },
     /// Give the fuzz targets inputs that nobody has thought of.
     Fuzz(fuzz::Fuzz),
+    /// Run the tests of unsafe code, and of a daemon among hostile clients, under the address sanitizer.
+    Sanitize,
     /// Check every byte end to end under load and faults; `cargo xtask soak --help` has the options.
     #[command(disable_help_flag = true)]
     Soak {
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Task::Rock(options) => rock::install(&options),
         Task::Bench { args } => bench::bench(&args),
         Task::Fuzz(options) => fuzz::fuzz(&options),
+        Task::Sanitize => sanitize::sanitize(),
         Task::Soak { args } => soak::soak(&args),
         Task::Test { args } => test(&args),
     };
