@@ -6,6 +6,7 @@
 //! next call, never lost, and after its death every call is answered with `closed`.
 
 mod id_hash;
+mod streams;
 mod want;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -20,6 +21,7 @@ use crate::buffer::KEPT_ROOM;
 use crate::mailbox::Mailbox;
 use crate::stream::{Stream, closed};
 use id_hash::IdHash;
+use streams::Streams;
 use want::Want;
 
 pub(crate) use want::Reply;
@@ -99,7 +101,7 @@ pub(crate) struct Mux {
     written: usize,
     next_request: u32,
     requests: HashMap<u32, Request, IdHash>,
-    streams: HashMap<SocketId, Stream, IdHash>,
+    streams: Streams,
     mailboxes: HashMap<SocketId, Mailbox, IdHash>,
     listeners: HashMap<SocketId, Listener, IdHash>,
     /// Sockets whose descriptor an event loop of others may be waiting on.
@@ -233,7 +235,7 @@ impl Mux {
         if !self.polled.is_empty() && self.polled.contains(&socket) {
             self.news.insert(socket, WAKES_MAX);
         }
-        let Some(stream) = self.streams.get_mut(&socket) else { return Ok(None) };
+        let Some(stream) = self.streams.get_mut(socket) else { return Ok(None) };
         if length > KEPT_ROOM && !stream.buffer().has_room() {
             stream.buffer().lend(std::mem::take(&mut self.spare));
         }
@@ -242,7 +244,7 @@ impl Mux {
 
     /// Drops bytes that the script has got now; gives the grant that is due.
     pub(crate) fn consume(&mut self, socket: SocketId, length: usize) -> u32 {
-        let Some(stream) = self.streams.get_mut(&socket) else { return 0 };
+        let Some(stream) = self.streams.get_mut(socket) else { return 0 };
         let due = stream.consume(length);
         if let Some(room) = stream.buffer().give_room()
             && (self.spare.len()..=SPARE_MAX).contains(&room.len())
@@ -254,7 +256,7 @@ impl Mux {
 
     /// The connection `id`.
     pub(crate) fn stream(&mut self, id: SocketId) -> Option<&mut Stream> {
-        self.streams.get_mut(&id)
+        self.streams.get_mut(id)
     }
 
     /// The datagrams of the socket `id`.
@@ -267,7 +269,7 @@ impl Mux {
     pub(crate) fn held(&self) -> usize {
         let datagrams = self.mailboxes.values().flat_map(Mailbox::letters);
         let datagrams = datagrams.map(|letter| letter.bytes.len() + luasocketd_protocol::DATAGRAM_OVERHEAD);
-        self.streams.values().map(|stream| stream.unread().len()).sum::<usize>() + datagrams.sum::<usize>()
+        self.streams.all().map(|stream| stream.unread().len()).sum::<usize>() + datagrams.sum::<usize>()
     }
 
     /// Queues a grant of credit, if it is one.
@@ -327,7 +329,7 @@ impl Mux {
         self.mailboxes.remove(&socket);
         self.polled.remove(&socket);
         self.news.remove(&socket);
-        self.streams.remove(&socket)
+        self.streams.remove(socket)
     }
 
     /// Closes a socket for good.
@@ -356,7 +358,7 @@ impl Mux {
                 request.state = State::Answered(Err(closed()));
             }
         }
-        for stream in self.streams.values_mut() {
+        for stream in self.streams.all_mut() {
             stream.on_broken(closed());
         }
         for mailbox in self.mailboxes.values_mut() {
@@ -425,22 +427,22 @@ impl Mux {
         }
         match note {
             DaemonNote::Data(data) => {
-                if let Some(stream) = self.streams.get_mut(&data.socket) {
+                if let Some(stream) = self.streams.get_mut(data.socket) {
                     stream.on_data(data.bytes)?;
                 }
             }
             DaemonNote::Window(window) => {
-                if let Some(stream) = self.streams.get_mut(&window.socket) {
+                if let Some(stream) = self.streams.get_mut(window.socket) {
                     stream.on_window(window.bytes)?;
                 }
             }
             DaemonNote::Eof(eof) => {
-                if let Some(stream) = self.streams.get_mut(&eof.socket) {
+                if let Some(stream) = self.streams.get_mut(eof.socket) {
                     stream.on_eof();
                 }
             }
             DaemonNote::Broken(broken) => {
-                if let Some(stream) = self.streams.get_mut(&broken.socket) {
+                if let Some(stream) = self.streams.get_mut(broken.socket) {
                     stream.on_broken(broken.failure);
                 }
             }

@@ -1,4 +1,4 @@
-//! A cheap hash for ids: every `receive` looks its connection up.
+//! A cheap hash for ids: many calls look their socket up.
 //!
 //! Nobody can flood it: an id comes into a table only as the answer to a request of the script's own.
 

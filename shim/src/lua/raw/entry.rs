@@ -16,21 +16,31 @@ use crate::lua::function::{Function, Parameter, Quick};
 use crate::lua::options::{self, Shape};
 use crate::session::{Key, Session};
 
-/// Every function of the faces. Its upvalues are the home and the `Function`.
-pub(super) unsafe extern "C-unwind" fn entry(state: *mut ffi::lua_State) -> c_int {
+/// The C function that a function of the faces is for Lua. Its upvalues are the home and the `Function`.
+pub(super) fn way_into(function: &Function) -> ffi::lua_CFunction {
+    match function.quick {
+        Some(Quick::Receive) => receive,
+        Some(Quick::Send) => send,
+        None => entry,
+    }
+}
+
+unsafe extern "C-unwind" fn receive(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: as in `entry`.
+    unsafe { quick::receive(state, object::home(state)).unwrap_or_else(|| entry(state)) }
+}
+
+unsafe extern "C-unwind" fn send(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: as in `entry`.
+    unsafe { quick::send(state, object::home(state)).unwrap_or_else(|| entry(state)) }
+}
+
+unsafe extern "C-unwind" fn entry(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: `push_function` made this closure with a home and a static function. What is alive here owns
     // nothing, so that Lua may jump over this frame.
     unsafe {
         let home = object::home(state);
         let function = &*ffi::lua_touserdata(state, ffi::lua_upvalueindex(2)).cast::<Function>();
-        let quick = match function.quick {
-            Some(Quick::Receive) => quick::receive(state, home),
-            Some(Quick::Send) => quick::send(state, home),
-            None => None,
-        };
-        if let Some(results) = quick {
-            return results;
-        }
         let key = check(state, home, function);
         let arguments = ffi::lua_gettop(state);
         // Results must not take the places of arguments that are absent.

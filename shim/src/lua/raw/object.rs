@@ -39,15 +39,31 @@ impl Home {
     /// `state` is a live state with a free stack slot.
     pub(super) unsafe fn class_of(&self, state: *mut ffi::lua_State, position: c_int) -> Option<Class> {
         // SAFETY: as promised by the caller; nothing here allocates or raises.
+        unsafe {
+            let top = ffi::lua_gettop(state);
+            let class = self.class_with_metatable(state, position);
+            ffi::lua_settop(state, top);
+            class
+        }
+    }
+
+    /// The same for an absolute position; its metatable is left on the stack if it has one.
+    ///
+    /// # Safety
+    /// As [`Home::class_of`].
+    pub(super) unsafe fn class_with_metatable(
+        &self,
+        state: *mut ffi::lua_State,
+        position: c_int,
+    ) -> Option<Class> {
+        // SAFETY: as promised by the caller; nothing here allocates or raises.
         let metatable = unsafe {
             if ffi::lua_type(state, position) != ffi::LUA_TUSERDATA
                 || ffi::lua_getmetatable(state, position) == 0
             {
                 return None;
             }
-            let metatable = ffi::lua_topointer(state, -1);
-            ffi::lua_pop(state, 1);
-            metatable
+            ffi::lua_topointer(state, -1)
         };
         let number = self.metatables.iter().position(|known| *known == metatable)?;
         Class::ALL.get(number).copied()
@@ -217,11 +233,11 @@ pub(super) unsafe fn give_session(state: *mut ffi::lua_State, session: Session) 
 /// # Safety
 /// `state` is a live state with three free stack slots, and the value at `home` is its home.
 pub(super) unsafe fn push_function(state: *mut ffi::lua_State, home: c_int, function: &'static Function) {
-    // SAFETY: as promised by the caller; `entry` takes exactly these upvalues.
+    // SAFETY: as promised by the caller; each way in takes exactly these upvalues.
     unsafe {
         ffi::lua_pushvalue(state, home);
         ffi::lua_pushlightuserdata(state, ptr::from_ref(function).cast_mut().cast());
-        compat::push_closure(state, entry::entry, function.name, 2);
+        compat::push_closure(state, entry::way_into(function), function.name, 2);
     }
 }
 

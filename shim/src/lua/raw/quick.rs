@@ -21,11 +21,23 @@ const SHORT: usize = 1024;
 /// # Safety
 /// As in `entry`, with the arguments as the script gave them.
 pub(super) unsafe fn receive(state: *mut ffi::lua_State, home: &Home) -> Option<c_int> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let arguments = ffi::lua_gettop(state);
+        let results = if (1..=2).contains(&arguments) { received(state, home, arguments) } else { None };
+        if results.is_none() {
+            ffi::lua_settop(state, arguments);
+        }
+        results
+    }
+}
+
+/// The same, with the stack as it happens to be.
+unsafe fn received(state: *mut ffi::lua_State, home: &Home, arguments: c_int) -> Option<c_int> {
     // SAFETY: as promised by the caller. There is room for the results (LUA_MINSTACK); what is alive here needs no
     // dropping when pushing them raises, and nothing is consumed before they are safe in Lua.
     unsafe {
-        let arguments = ffi::lua_gettop(state);
-        if !(1..=2).contains(&arguments) || home.class_of(state, 1) != Some(Class::TcpClient) {
+        if home.class_with_metatable(state, 1) != Some(Class::TcpClient) {
             return None;
         }
         let pattern = match arguments {
@@ -62,13 +74,25 @@ pub(super) unsafe fn receive(state: *mut ffi::lua_State, home: &Home) -> Option<
 /// # Safety
 /// As [`receive`].
 pub(super) unsafe fn send(state: *mut ffi::lua_State, home: &Home) -> Option<c_int> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if ffi::lua_gettop(state) != 2 || ffi::lua_type(state, 2) != ffi::LUA_TSTRING {
+            return None;
+        }
+        let results = sent(state, home);
+        if results.is_none() {
+            ffi::lua_settop(state, 2);
+        }
+        results
+    }
+}
+
+/// The same for an object and a string, with the stack as it happens to be.
+unsafe fn sent(state: *mut ffi::lua_State, home: &Home) -> Option<c_int> {
     // SAFETY: as promised by the caller. There is room for the results (LUA_MINSTACK); pushing them neither allocates nor
     // raises. A string is not converted, and stays on the stack until it is sent.
     unsafe {
-        if ffi::lua_gettop(state) != 2
-            || ffi::lua_type(state, 2) != ffi::LUA_TSTRING
-            || home.class_of(state, 1) != Some(Class::TcpClient)
-        {
+        if home.class_with_metatable(state, 1) != Some(Class::TcpClient) {
             return None;
         }
         let mut length = 0;
