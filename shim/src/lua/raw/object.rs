@@ -38,35 +38,44 @@ impl Home {
     /// # Safety
     /// `state` is a live state with a free stack slot.
     pub(super) unsafe fn class_of(&self, state: *mut ffi::lua_State, position: c_int) -> Option<Class> {
-        // SAFETY: as promised by the caller; nothing here allocates or raises.
+        // SAFETY: as promised by the caller; what was pushed is popped.
         unsafe {
-            let top = ffi::lua_gettop(state);
-            let class = self.class_with_metatable(state, position);
-            ffi::lua_settop(state, top);
-            class
+            let metatable = push_metatable(state, position)?;
+            ffi::lua_pop(state, 1);
+            self.class_by(metatable)
         }
     }
 
-    /// The same for an absolute position; its metatable is left on the stack if it has one.
+    /// The same for an absolute position; the metatable is left on the stack if the value is an object, of whomever.
     ///
     /// # Safety
     /// As [`Home::class_of`].
-    pub(super) unsafe fn class_with_metatable(
+    pub(super) unsafe fn class_leaving_metatable(
         &self,
         state: *mut ffi::lua_State,
         position: c_int,
     ) -> Option<Class> {
-        // SAFETY: as promised by the caller; nothing here allocates or raises.
-        let metatable = unsafe {
-            if ffi::lua_type(state, position) != ffi::LUA_TUSERDATA
-                || ffi::lua_getmetatable(state, position) == 0
-            {
-                return None;
-            }
-            ffi::lua_topointer(state, -1)
-        };
+        // SAFETY: as promised by the caller.
+        self.class_by(unsafe { push_metatable(state, position) }?)
+    }
+
+    fn class_by(&self, metatable: *const c_void) -> Option<Class> {
         let number = self.metatables.iter().position(|known| *known == metatable)?;
         Class::ALL.get(number).copied()
+    }
+}
+
+/// Pushes the metatable of a full userdata, and gives where it lies; nothing is pushed for any other value. Neither
+/// allocates nor raises.
+///
+/// # Safety
+/// As [`Home::class_of`].
+unsafe fn push_metatable(state: *mut ffi::lua_State, position: c_int) -> Option<*const c_void> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let has_one = ffi::lua_type(state, position) == ffi::LUA_TUSERDATA
+            && ffi::lua_getmetatable(state, position) != 0;
+        has_one.then(|| ffi::lua_topointer(state, -1))
     }
 }
 

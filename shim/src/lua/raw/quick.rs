@@ -37,7 +37,7 @@ unsafe fn received(state: *mut ffi::lua_State, home: &Home, arguments: c_int) ->
     // SAFETY: as promised by the caller. There is room for the results (LUA_MINSTACK); what is alive here needs no
     // dropping when pushing them raises, and nothing is consumed before they are safe in Lua.
     unsafe {
-        if home.class_with_metatable(state, 1) != Some(Class::TcpClient) {
+        if home.class_leaving_metatable(state, 1) != Some(Class::TcpClient) {
             return None;
         }
         let pattern = match arguments {
@@ -92,7 +92,7 @@ unsafe fn sent(state: *mut ffi::lua_State, home: &Home) -> Option<c_int> {
     // SAFETY: as promised by the caller. There is room for the results (LUA_MINSTACK); pushing them neither allocates nor
     // raises. A string is not converted, and stays on the stack until it is sent.
     unsafe {
-        if home.class_with_metatable(state, 1) != Some(Class::TcpClient) {
+        if home.class_leaving_metatable(state, 1) != Some(Class::TcpClient) {
             return None;
         }
         let mut length = 0;

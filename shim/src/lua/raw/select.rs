@@ -40,6 +40,8 @@ struct Selection {
     dirty: Vec<(ffi::lua_Integer, Target)>,
     /// The positions in `elements` of what is ready.
     ready: Vec<usize>,
+    /// Whether reading the lists may have run Lua, which may change them.
+    ran_lua: bool,
 }
 
 impl Finalized for Selection {
@@ -103,11 +105,14 @@ unsafe fn collect(
 ) {
     // SAFETY: as in `select`. The selection is not borrowed while Lua runs.
     unsafe {
+        if ffi::lua_getmetatable(state, list) != 0 {
+            (*selection).ran_lua = true;
+        }
         for index in 1.. {
             if !push_element(state, list, index) {
                 return;
             }
-            if let Some(target) = target(state, home) {
+            if let Some(target) = target(state, home, &mut (*selection).ran_lua) {
                 (*selection).elements.push(Element { interest, index, target });
             }
         }
@@ -115,24 +120,40 @@ unsafe fn collect(
 }
 
 /// Takes what has bytes in a buffer out of the receivers. LuaSocket asks everything in the lists for its
-/// descriptor before it asks for that, and then once more.
+/// descriptor before it asks for that, and then once more; where that runs no Lua, nobody sees whether it is done.
 unsafe fn collect_dirty(state: *mut ffi::lua_State, home: &Home, selection: *mut Selection) {
     // SAFETY: as in `collect`.
     unsafe {
-        let mut index = 1;
-        while push_element(state, RECEIVERS, index) {
-            if let Some(target) = target(state, home)
-                && is_dirty(state, home, target)
-            {
-                (*selection).dirty.push((index, target));
-            }
-            index += 1;
+        if (*selection).ran_lua {
+            ask_for_dirty(state, home, selection);
+        } else {
+            let Selection { elements, dirty, .. } = &mut *selection;
+            let receivers = elements.iter().filter(|element| element.interest == Interest::Receive);
+            let is_dirty = |target| matches!(target, Target::Object(key) if is_pulled(home, key));
+            let found = receivers.filter(|element| is_dirty(element.target));
+            dirty.extend(found.map(|element| (element.index, element.target)));
         }
         let Selection { elements, dirty, .. } = &mut *selection;
         if !dirty.is_empty() {
             let targets: BTreeSet<_> = dirty.iter().map(|(_, target)| *target).collect();
             elements
                 .retain(|element| element.interest == Interest::Send || !targets.contains(&element.target));
+        }
+    }
+}
+
+/// The same by what the list has now.
+unsafe fn ask_for_dirty(state: *mut ffi::lua_State, home: &Home, selection: *mut Selection) {
+    // SAFETY: as in `collect`.
+    unsafe {
+        let mut index = 1;
+        while push_element(state, RECEIVERS, index) {
+            if let Some(target) = target(state, home, &mut (*selection).ran_lua)
+                && is_dirty(state, home, target)
+            {
+                (*selection).dirty.push((index, target));
+            }
+            index += 1;
         }
     }
 }
@@ -151,8 +172,8 @@ unsafe fn push_element(state: *mut ffi::lua_State, list: c_int, index: ffi::lua_
     }
 }
 
-/// What the element on top of the stack is about.
-unsafe fn target(state: *mut ffi::lua_State, home: &Home) -> Option<Target> {
+/// What the element on top of the stack is about; notes whether it has to be asked.
+unsafe fn target(state: *mut ffi::lua_State, home: &Home, ran_lua: &mut bool) -> Option<Target> {
     // SAFETY: as in `select`.
     unsafe {
         if is_ours(state, home) {
@@ -162,6 +183,7 @@ unsafe fn target(state: *mut ffi::lua_State, home: &Home) -> Option<Target> {
         if ffi::lua_type(state, -1) == ffi::LUA_TSTRING {
             return None;
         }
+        *ran_lua = true;
         // Indexing what cannot be indexed raises, as it does in LuaSocket.
         ffi::lua_getfield(state, -1, c"getfd".as_ptr());
         if ffi::lua_type(state, -1) == ffi::LUA_TNIL {
@@ -187,7 +209,7 @@ unsafe fn is_dirty(state: *mut ffi::lua_State, home: &Home, target: Target) -> b
     // SAFETY: as in `select`.
     unsafe {
         if let (Target::Object(key), true) = (target, is_ours(state, home)) {
-            return home.session().is_some_and(|session| session.is_pulled(key));
+            return is_pulled(home, key);
         }
         ffi::lua_getfield(state, -1, c"dirty".as_ptr());
         if ffi::lua_type(state, -1) == ffi::LUA_TNIL {
@@ -200,6 +222,10 @@ unsafe fn is_dirty(state: *mut ffi::lua_State, home: &Home, target: Target) -> b
         ffi::lua_pop(state, 1);
         dirty
     }
+}
+
+fn is_pulled(home: &Home, key: Key) -> bool {
+    home.session().is_some_and(|session| session.is_pulled(key))
 }
 
 /// Whether the element on top of the stack is an object that `select` knows without asking it.
@@ -248,7 +274,7 @@ fn watched<'fd>(target: Target) -> Watched<'fd> {
 unsafe fn push_ready(state: *mut ffi::lua_State, selection: *mut Selection) -> c_int {
     // SAFETY: as in `select`; the selection does not change any more.
     unsafe {
-        let Selection { elements, dirty, ready } = &*selection;
+        let Selection { elements, dirty, ready, .. } = &*selection;
         ffi::lua_settop(state, SELECTION);
         ffi::lua_newtable(state);
         ffi::lua_newtable(state);
