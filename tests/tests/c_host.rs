@@ -1,10 +1,11 @@
-//! A C host registers LuaSocket 1.0 through `lua_socklibopen`, as hosts did in the year 2000.
+//! A C host registers LuaSocket 1.0 through `lua_socklibopen`, as hosts did in the year 2000; and a host is watched by valgrind.
 
 use std::path::Path;
+use std::time::Duration;
 
 use luasocketd_tests::build::{module_dir, modules_for, repository};
 use luasocketd_tests::interpreter::find_command;
-use luasocketd_tests::{Daemon, Job};
+use luasocketd_tests::{Daemon, Job, Peer};
 
 /// What a script of such a host finds: eight globals, and no module to require.
 const SCRIPT: &str = r#"
@@ -66,4 +67,25 @@ fn on_lua51() {
 #[test]
 fn on_luajit() {
     host_runs("luajit-2.1", "luajit-5.1", "5.1", "libluajit-5.1-dev");
+}
+
+#[test]
+fn a_host_under_valgrind_sends_and_receives_and_touches_no_memory_that_is_not_its_own() {
+    let (daemon, peer, modules) = (Daemon::start(), Peer::start(), modules_for("5.4"));
+    let script = r#"
+        local c = assert(require("socket").connect("127.0.0.1", ...))
+        assert(c:send("echo\n"))
+        for _ = 1, 500 do
+            assert(c:send("a line\n") == 7)
+            assert(c:receive() == "a line")
+        end
+        print(#require("socket").select({c}, nil, 0))
+    "#;
+    let file = daemon.directory().join("lines.lua");
+    std::fs::write(&file, script).expect("a file can be written");
+    let valgrind = Job::new("valgrind").args(["--quiet", "--error-exitcode=9", "lua5.4"]);
+    let job = valgrind.arg(&file).arg(peer.port().to_string()).limit(Duration::from_secs(60));
+    let job = job.env("LUA_PATH", modules.lua).env("LUA_CPATH", modules.c);
+    let outcome = job.env("LUASOCKETD_SOCKET", daemon.socket()).run();
+    assert_eq!(outcome.success(), "0\n", "{outcome}");
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::process::run;
 
 /// A file that has to be there, and Debian's package of it. A name without a slash is a command.
-const NEEDS: [(&str, &str); 25] = [
+const NEEDS: [(&str, &str); 26] = [
     ("cc", "gcc"),
     ("lua5.1", "lua5.1"),
     ("lua5.2", "lua5.2"),
@@ -32,6 +32,7 @@ const NEEDS: [(&str, &str); 25] = [
     ("zsh", "zsh"),
     ("fish", "fish"),
     ("prometheus", "prometheus"),
+    ("valgrind", "valgrind"),
 ];
 
 /// What libFuzzer is built with.
