@@ -219,7 +219,7 @@ impl Stream {
 
     /// Whether a send would not wait.
     pub(crate) fn is_writable(&self) -> bool {
-        self.credit() > 0 || self.sending_ended || self.is_broken()
+        self.credit() > 0 || self.has_send_end()
     }
 
     fn take_failure(&mut self) -> Option<Failure> {

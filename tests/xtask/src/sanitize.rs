@@ -12,8 +12,9 @@ use crate::{modules, needs};
 const BOOTSTRAP: (&str, &str) = ("RUSTC_BOOTSTRAP", "1");
 const FLAGS: (&str, &str) = ("RUSTFLAGS", "-Zsanitizer=address");
 
-/// The crates whose tests run as a whole; of the daemon's the simulator has no `unsafe` code to watch.
+/// All tests of the crates on both ends of the pipe.
 const CRATES: [&str; 5] = ["test", "--package", "luasocketd-protocol", "--package", "luasocketd-shim"];
+/// The daemon's own; its simulator has no `unsafe` code to watch.
 const DAEMON: [&str; 4] = ["test", "--package", "luasocketd", "--lib"];
 
 /// Tests of the running daemon in which clients, scripts, peers and the system do their worst.
